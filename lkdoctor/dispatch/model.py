@@ -1,0 +1,283 @@
+"""The story types: what happened, in LiveKit's words. Filled by `stories.py`, read by checks and reports; no logic.
+
+Times are Unix seconds (UTC), None where the evidence has none. `proof` holds the places of the lines that a statement
+rests on.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from lkdoctor.dispatch.facts import Place
+
+
+class Outcome(str, enum.Enum):
+    """How a dispatch or a launch ended; the words are a contract (JSON, docs)."""
+
+    ASSIGNED = "assigned"
+    NAME_NOT_SERVED = "name-not-served"
+    NO_RESPONSE = "no-response"
+    NO_HEADROOM = "no-headroom"
+    DECLINED = "declined"
+    ANSWER_TIMEOUT = "answer-timeout"
+    REJECTED_TERMINALLY = "rejected-terminally"
+    WORKER_CLOSED = "worker-closed"
+    WAITING = "waiting"
+    NOT_ASSIGNED = "not-assigned"
+    PENDING = "pending"
+    UNKNOWN = "unknown"
+
+
+class After(str, enum.Enum):
+    """What became of the agent participant after `assigned`."""
+
+    JOINED = "joined"
+    NEVER_JOINED = "never-joined"
+    LEFT = "left"
+    ENDED = "ended"
+
+
+class Certainty(enum.IntEnum):
+    """How sure a pairing is. A line that two rooms compete for is LOW."""
+
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
+
+
+class Origin(str, enum.Enum):
+    """Where a dispatch came from."""
+
+    ROOM = "create-room"  # agents of a CreateRoom request
+    TOKEN = "token"  # agents of the token of the join that made the room
+    API = "create-dispatch"  # CreateDispatch
+    IMPLICIT = "implicit"  # no agents named at creation: the one unnamed dispatch
+    SEEN = "seen"  # only its launches are in the evidence, not how it was made
+
+
+@dataclass(slots=True)
+class ServerRun:
+    """One life of one node: from its start (or the start of the evidence) to its end."""
+
+    stream: str
+    node_id: str = ""
+    version: str | None = None
+    started_at: float | None = None  # None when the start is not in the evidence
+    first_at: float | None = None
+    last_at: float | None = None
+    stopped_at: float | None = None
+    redis: bool | None = None  # None: not seen
+    info_seen: bool = False  # a line at level info or debug was seen, so info lines are not hidden
+    warn_seen: bool = False
+    config_refused: str = ""
+    proof: list[Place] = field(default_factory=list)
+
+    @property
+    def start_seen(self) -> bool:
+        """True when the evidence holds this run from its first line."""
+        return self.started_at is not None
+
+
+@dataclass(slots=True)
+class WorkerSession:
+    """One registration of one worker (`AW_…`), until its socket closed."""
+
+    worker_id: str
+    stream: str
+    agent_name: str | None = None
+    namespace: str = ""
+    job_type: str = ""
+    deployment: str | None = None  # None: never shown (it is printed from v1.13.0 on, and not at registration)
+    sdk: str | None = None
+    registered_at: float | None = None  # None: registered before the evidence starts
+    closed_at: float | None = None
+    first_seen_at: float | None = None
+    last_seen_at: float | None = None
+    jobs: int = 0
+    asked: int = 0
+    declined: int = 0
+    timeouts: int = 0
+    refused: str = ""  # why the registration failed, when it did
+    lost_connection: bool = False  # closed by a read error (vanished host), not by a close
+    proof: list[Place] = field(default_factory=list)
+
+    def alive_at(self, at: float) -> bool:
+        """True when the socket was open at `at`, as far as the evidence shows."""
+        since = self.registered_at if self.registered_at is not None else float("-inf")
+        until = self.closed_at if self.closed_at is not None else float("inf")
+        return since <= at <= until and not self.refused
+
+
+@dataclass(slots=True)
+class Launch:
+    """One try of one dispatch for one job type (and one participant, for the two participant types)."""
+
+    job_type: str
+    asked_at: float | None
+    participant: str | None = None
+    outcome: Outcome = Outcome.PENDING
+    certainty: Certainty = Certainty.HIGH
+    decides: bool = False
+    ended_at: float | None = None
+    job_id: str | None = None
+    worker_id: str | None = None
+    node: str | None = None  # stream of the line that ended it
+    error: str = ""  # the server's own text
+    nodes_refusing: int = 0  # N of "received N responses"
+    asked_workers: list[str] = field(default_factory=list)  # workers that were asked and did not take it
+    late_answer: bool = False
+    ghost: bool = False  # assigned and timed out at once: the agent runs, no job is listed
+    job_ended_at: float | None = None
+    job_status: str = ""
+    job_error: str = ""
+    rivals: int = 0  # other launches that the same roomless line could belong to
+    proof: list[Place] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class AgentParticipant:
+    """A participant of kind agent, or a person, in one room."""
+
+    identity: str
+    sid: str
+    is_agent: bool
+    dependent: bool
+    joined_at: float | None = None
+    active_at: float | None = None
+    left_at: float | None = None
+    leave_reason: str = ""
+    published_at: float | None = None
+    duplicate_removed: bool = False
+    never_connected: bool = False
+    asked_agents: tuple[str, ...] | None = None  # names in the joiner's token; None when the line did not say
+    room_was_new: bool | None = None
+    proof: list[Place] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Dispatch:
+    """One request for one agent in one room, with its launches and what became of it."""
+
+    room: str
+    room_id: str
+    agent_name: str
+    origin: Origin
+    asked_at: float | None
+    deployment: str = ""
+    dispatch_id: str | None = None
+    outcome: Outcome = Outcome.PENDING
+    certainty: Certainty = Certainty.HIGH
+    reason: str = ""  # why `unknown`, in words, with what to fetch
+    missing: str = ""  # what to fetch to know more
+    after: After | None = None
+    participant: AgentParticipant | None = None
+    launches: list[Launch] = field(default_factory=list)
+    noise_lines: int = 0
+    noise: list[Place] = field(default_factory=list)
+    deleted_at: float | None = None
+    proof: list[Place] = field(default_factory=list)
+
+    @property
+    def deciding(self) -> Launch | None:
+        """The launch that decides the outcome: the one of the type that the name's workers register."""
+        chosen = [one for one in self.launches if one.decides]
+        for one in chosen:
+            if one.outcome is Outcome.ASSIGNED:
+                return one
+        return chosen[0] if chosen else None
+
+    @property
+    def explicit(self) -> bool:
+        """True when somebody asked for this agent, false for the implicit unnamed dispatch."""
+        return self.origin is not Origin.IMPLICIT
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds from the request to the end of the deciding launch, or None."""
+        launch = self.deciding
+        if launch is None or launch.ended_at is None or self.asked_at is None:
+            return None
+        return max(0.0, launch.ended_at - self.asked_at)
+
+
+@dataclass(slots=True)
+class Room:
+    """One life of one room (`RM_…`), not a name: a name can have several lives in one log."""
+
+    name: str
+    room_id: str
+    stream: str
+    first_at: float | None = None
+    opened_at: float | None = None  # None: existed before the evidence, or not certain
+    opened_by: Origin | None = None
+    closed_at: float | None = None
+    close_reason: str = ""
+    dispatches: list[Dispatch] = field(default_factory=list)
+    people: list[AgentParticipant] = field(default_factory=list)
+    agents: list[AgentParticipant] = field(default_factory=list)
+    presets: tuple[str, ...] = ()
+    last_at: float | None = None
+    proof: list[Place] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Refusal:
+    """A request that the server refused (`error handling request`, or a failed API call)."""
+
+    at: float | None
+    path: str
+    status: int
+    error: str  # the server's text, masked
+    place: Place
+
+
+@dataclass(slots=True)
+class SourceNote:
+    """What one source was, and what of it could not be used."""
+
+    name: str
+    kind: str
+    lines: int | None = None
+    bytes: int = 0
+    first_at: float | None = None
+    last_at: float | None = None
+    server_version: str | None = None
+    notes: list[str] = field(default_factory=list)
+    skipped: dict[str, int] = field(default_factory=dict)  # reason -> number of records
+    unusable: str = ""  # why nothing of it could be used, and what it looks like
+    proof: list[Place] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Coverage:
+    """What the evidence cannot show. Reasons are whole sentences with what to fetch."""
+
+    complete: bool = True  # every node, from its start, at info, unsampled
+    starts_late: bool = False
+    hides_info: bool = False
+    sampled: bool = False
+    nodes_missing: bool = False
+    timeless: bool = False  # an excerpt without times
+    reasons: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Stories:
+    """Everything that the evidence tells, by the server's own rules."""
+
+    runs: list[ServerRun] = field(default_factory=list)
+    rooms: list[Room] = field(default_factory=list)
+    workers: dict[str, WorkerSession] = field(default_factory=dict)
+    dispatches: list[Dispatch] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    sources: list[SourceNote] = field(default_factory=list)
+    coverage: Coverage = field(default_factory=Coverage)
+    folded: dict[str, int] = field(default_factory=dict)  # outcome -> healthy closed dispatches kept only as a count
+    first_at: float | None = None
+    last_at: float | None = None
+
+    def of_name(self, agent_name: str) -> Iterator[WorkerSession]:
+        """Worker sessions registered under exactly this name (case, blanks and hyphens count)."""
+        return (one for one in self.workers.values() if one.agent_name == agent_name)
