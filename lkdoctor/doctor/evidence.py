@@ -1,0 +1,135 @@
+"""The views of the stories that a check asks for by parameter type; the registry hands them in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from lkdoctor.dispatch.model import (
+    Coverage,
+    Dispatch,
+    Outcome,
+    Refusal,
+    Room,
+    ServerRun,
+    SourceNote,
+    Stories,
+    WorkerSession,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatches:
+    """Every dispatch that is kept (healthy closed ones above the report's limit are only counted, in `folded`)."""
+
+    all: tuple[Dispatch, ...]
+    folded: Mapping[str, int] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Dispatch]:
+        return iter(self.all)
+
+    def ended(self, *outcomes: Outcome) -> Iterator[Dispatch]:
+        """Dispatches with one of these outcomes."""
+        return (one for one in self.all if one.outcome in outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Every registration in the evidence."""
+
+    all: tuple[WorkerSession, ...]
+
+    def __iter__(self) -> Iterator[WorkerSession]:
+        return iter(self.all)
+
+    def named(self, agent_name: str) -> tuple[WorkerSession, ...]:
+        """Sessions of exactly this name, refused registrations left out."""
+        return tuple(one for one in self.all if one.agent_name == agent_name and not one.refused)
+
+    def names(self) -> tuple[str, ...]:
+        """Registered names, sorted; the empty name is in it when an unnamed worker registered."""
+        return tuple(sorted({one.agent_name for one in self.all if one.agent_name is not None and not one.refused}))
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """Every kept room, one entry per life."""
+
+    all: tuple[Room, ...]
+
+    def __iter__(self) -> Iterator[Room]:
+        return iter(self.all)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRuns:
+    """Every life of every node."""
+
+    all: tuple[ServerRun, ...]
+
+    def __iter__(self) -> Iterator[ServerRun]:
+        return iter(self.all)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Requests that the server refused."""
+
+    all: tuple[Refusal, ...]
+
+    def __iter__(self) -> Iterator[Refusal]:
+        return iter(self.all)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What was read, and what of it could not be used."""
+
+    all: tuple[SourceNote, ...]
+
+    def __iter__(self) -> Iterator[SourceNote]:
+        return iter(self.all)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All views of one `Stories`, built once."""
+
+    dispatches: Dispatches
+    workers: Workers
+    rooms: Rooms
+    runs: ServerRuns
+    refusals: Refusals
+    sources: Sources
+    coverage: Coverage
+    first_at: float | None
+    last_at: float | None
+
+    @classmethod
+    def of(cls, stories: Stories) -> Evidence:
+        """Freeze the lists of `stories` into the views."""
+        return cls(
+            Dispatches(tuple(stories.dispatches), dict(stories.folded)),
+            Workers(tuple(stories.workers.values())),
+            Rooms(tuple(stories.rooms)),
+            ServerRuns(tuple(stories.runs)),
+            Refusals(tuple(stories.refusals)),
+            Sources(tuple(stories.sources)),
+            stories.coverage,
+            stories.first_at,
+            stories.last_at,
+        )
+
+    def view(self, kind: type) -> object:
+        """The view of this type, for a check's parameter.
+
+        Raises:
+            LookupError: no view has this type.
+        """
+        if kind is Evidence:
+            return self
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if type(value) is kind:
+                return value
+        raise LookupError(f"no evidence of type {kind.__name__}")
