@@ -84,11 +84,12 @@ class Code:
     explains: tuple[int, ...] = ()
     aliases: tuple[str, ...] = ()
     status: Literal["planned", "stable", "retired"] = "planned"
+    prefix: str = "LKD"  # other people's checks bring their own
 
     @property
     def id(self) -> str:
         """`LKD301`."""
-        return f"LKD{self.number}"
+        return f"{self.prefix}{self.number}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,320 @@
+"""The catalogue: every code once, with its name, default severity, meaning, and the symptoms that it explains.
+
+Numbers are for ever: a code may be retired, never reused. `status` is `planned` until a recorded case raises the code
+and its healthy look-alike does not; a test compares the statuses with the fixtures. `explains` lists the codes that a
+finding of this code swallows when both speak of the same dispatches.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lkdoctor.doctor.finding import Code, Severity
+
+INFO: Final = Severity.INFO
+WARNING: Final = Severity.WARNING
+ERROR: Final = Severity.ERROR
+
+# -- LKD1xx reaching the server --------------------------------------------------------------------------------------
+SERVER_UNREACHABLE = Code(101, "server-unreachable", ERROR, "Nothing answers at the server's address.", (211,))
+URL_SCHEME = Code(
+    102, "url-scheme", ERROR, "The URL's scheme does not fit what the server speaks (TLS or plain).", (101, 103, 211)
+)
+UPGRADE_BLOCKED = Code(
+    103, "upgrade-blocked", ERROR, "The API answers, but the websocket upgrade does not get through.", (211,)
+)
+API_KEY_UNKNOWN = Code(104, "api-key-unknown", ERROR, "The server does not know the API key.", (211, 502))
+API_SECRET_WRONG = Code(
+    105, "api-secret-wrong", ERROR, "The server knows the API key but refuses the signature.", (211, 502)
+)
+CLOCK_SKEW = Code(106, "clock-skew", ERROR, "Tokens are refused because two clocks disagree.", (503,))
+GRANT_MISSING = Code(107, "grant-missing", ERROR, "Requests are refused because the token lacks a grant.", (504,))
+SERVER_VERSION = Code(108, "server-version", ERROR, "The server is too old for what is used.", (301, 307, 509))
+NODES_NOT_SHARED = Code(
+    109,
+    "nodes-not-shared",
+    ERROR,
+    "Several server nodes share no bus, so each sees only its own workers.",
+    (201, 301, 302, 303, 305, 312),
+)
+
+# -- LKD2xx workers ----------------------------------------------------------------------------------------------------
+NO_WORKER = Code(
+    201, "no-worker", ERROR, "No worker of any name is registered while dispatches are made.", (301, 302, 310)
+)
+NAME_NEAR_MISS = Code(
+    202,
+    "name-near-miss",
+    ERROR,
+    "The name asked for differs from a registered one only by case, blank, hyphen or a typing slip.",
+    (201, 301, 302, 310),
+)
+DUPLICATE_AGENT_NAME = Code(
+    203,
+    "duplicate-agent-name",
+    INFO,
+    "Several workers share one agent name; each job goes to one of them, by load.",
+    aliases=("shared-agent-name",),
+)
+UNNAMED_WORKERS_COMPETE = Code(
+    204, "unnamed-workers-compete", INFO, "Several workers have no name; one of them gets each room."
+)
+WORKER_FLAPPING = Code(
+    205,
+    "worker-flapping",
+    WARNING,
+    "A worker registers and drops its connection again and again.",
+    (207, 208, 301, 302, 303, 305, 312),
+)
+JOB_TYPE_MISMATCH = Code(
+    206,
+    "job-type-mismatch",
+    ERROR,
+    "The name is served only for a job type that this dispatch can never raise.",
+    (301, 302, 303, 305, 312),
+)
+REGISTERED_TOO_LATE = Code(
+    207,
+    "registered-too-late",
+    ERROR,
+    "The worker registered after the dispatch had been tried; nothing is retried.",
+    (301, 302, 303, 305, 312),
+)
+WORKER_GONE = Code(
+    208, "worker-gone", ERROR, "The worker had left before the dispatch was made.", (301, 302, 303, 305, 312)
+)
+DEPLOYMENT_ISOLATED = Code(
+    209,
+    "deployment-isolated",
+    ERROR,
+    "The worker registered under a deployment that the dispatch does not name.",
+    (301, 302, 303, 305, 312),
+)
+REGISTRATION_REFUSED = Code(
+    210, "registration-refused", ERROR, "A worker opened its socket and was not registered.", (201, 301, 302)
+)
+WORKER_CANNOT_CONNECT = Code(
+    211, "worker-cannot-connect", ERROR, "The worker cannot reach the server.", (201, 301, 302)
+)
+VERSION_SPLIT = Code(212, "version-split", WARNING, "Workers of one name run different SDK versions.")
+WORKER_DRAINING = Code(
+    213,
+    "worker-draining",
+    ERROR,
+    "The workers of the name were shutting down, which the server reports in the words of overload.",
+    (301, 302, 303, 305, 312, 411),
+)
+
+# -- LKD3xx dispatch ---------------------------------------------------------------------------------------------------
+NAME_NOT_SERVED = Code(
+    301,
+    "name-not-served",
+    ERROR,
+    "Nobody served the agent name when it was asked for.",
+    aliases=("no-worker-available",),
+)
+NO_RESPONSE = Code(
+    302,
+    "no-response",
+    ERROR,
+    "The server knew the agent name, but nobody listened any more.",
+    aliases=("no-response-from-servers",),
+)
+NO_HEADROOM = Code(
+    303,
+    "no-headroom",
+    ERROR,
+    "No worker of the agent name had headroom, so the server asked none of them.",
+    aliases=("no-servers-available",),
+)
+DECLINED = Code(304, "declined", ERROR, "Every worker that was asked declined the job.")
+ANSWER_TIMEOUT = Code(
+    305, "answer-timeout", ERROR, "The worker that was asked did not answer within the server's budget."
+)
+REJECTED_TERMINALLY = Code(
+    306,
+    "rejected-terminally",
+    ERROR,
+    "The worker's reject ended the dispatch as a success; nobody else was asked.",
+)
+TOKEN_AGENTS_IGNORED = Code(
+    307,
+    "token-agents-ignored",
+    ERROR,
+    "The room existed already, so the agents named at its creation or in the token were never read.",
+    (310,),
+)
+DOUBLED_DISPATCH = Code(308, "doubled-dispatch", WARNING, "One agent name was dispatched twice into one room.")
+IMPLICIT_DISPATCH_ONLY = Code(
+    309,
+    "implicit-dispatch-only",
+    WARNING,
+    "Only the unnamed dispatch was made, although the workers have names.",
+    (302, 310),
+)
+NEVER_ASKED = Code(310, "never-asked", INFO, "No dispatch for that agent name was ever made.")
+OTHER_TYPE_NOISE = Code(
+    311, "other-type-noise", INFO, "Alarming lines for job types that nobody serves; they are harmless."
+)
+SLOW_DISPATCH = Code(312, "slow-dispatch", WARNING, "The agent was assigned, but late.")
+ANSWERED_TOO_LATE = Code(
+    313,
+    "answered-too-late",
+    WARNING,
+    "The server gave up on the worker, which took the job all the same: an agent runs that no list shows.",
+    (305,),
+)
+NODE_JAMMED = Code(
+    314,
+    "node-jammed",
+    ERROR,
+    "Unanswered requests to a hung worker hold up every other agent of that node.",
+    (301, 302, 303, 305, 312),
+)
+NOT_ASSIGNED = Code(315, "not-assigned", ERROR, "The API lists the dispatch, but no job came of it.")
+
+# -- LKD4xx load -------------------------------------------------------------------------------------------------------
+OVER_LIMIT_NOW = Code(401, "over-limit-now", INFO, "A worker reports a load at or over the server's limit.", (303,))
+THRESHOLD_ABOVE_LIMIT = Code(
+    402,
+    "threshold-above-limit",
+    WARNING,
+    "The worker's own threshold is above the server's limit: it looks available and is refused.",
+    (303, 401),
+)
+ZERO_LOAD = Code(403, "zero-load", INFO, "The worker reports no load whatever happens.")
+HOST_CPU_IN_CONTAINER = Code(
+    404,
+    "host-cpu-in-container",
+    WARNING,
+    "The SDK measures the host's load instead of the container's.",
+    (303, 401),
+)
+CGROUP_DIVISOR = Code(
+    405, "cgroup-divisor", WARNING, "Load is measured against two CPUs, for want of a quota.", (303, 401)
+)
+LIMIT_ZERO = Code(
+    406,
+    "limit-zero",
+    ERROR,
+    "The server's load limit is 0, so it never dispatches anything.",
+    (301, 302, 303, 305, 312, 401),
+)
+LOAD_NOT_A_NUMBER = Code(
+    407,
+    "load-not-a-number",
+    ERROR,
+    "One worker's load is not a number, which switches off every worker of its name on that node.",
+    (301, 302, 303, 305, 312),
+)
+NEVER_FULL = Code(
+    408, "never-full", WARNING, "The worker never marks itself full, so only the server refuses, silently.", (303,)
+)
+SLOW_LOAD_FUNCTION = Code(409, "slow-load-function", WARNING, "The load function takes too long.")
+LOAD_OUT_OF_RANGE = Code(410, "load-out-of-range", WARNING, "The load function returns less than 0 or more than 1.")
+WORKER_SAID_FULL = Code(411, "worker-said-full", WARNING, "The worker itself reported that it is full.", (303,))
+
+# -- LKD5xx tokens and configuration -----------------------------------------------------------------------------------
+TOKEN_MALFORMED = Code(501, "token-malformed", ERROR, "The token is not a JWT.")
+TOKEN_SIGNATURE = Code(502, "token-signature", ERROR, "The token's signature does not match the secret.")
+TOKEN_TIME = Code(503, "token-time", ERROR, "The token has expired or is not valid yet.")
+TOKEN_GRANT = Code(504, "token-grant", ERROR, "The token lacks the grant, the room or the identity to join.")
+ROOM_CONFIG_KEY = Code(
+    505,
+    "room-config-key",
+    ERROR,
+    "The token's roomConfig is misspelt or nested in the wrong place, and silently ignored.",
+    (309, 310, 506),
+)
+TOKEN_NO_AGENTS = Code(506, "token-no-agents", INFO, "The token names no agent: only unnamed workers will come.")
+TOKEN_AGENTS_DOUBLED = Code(507, "token-agents-doubled", WARNING, "The token names one agent twice.", (308,))
+USER_MARKED_AGENT = Code(508, "user-marked-agent", WARNING, "A person's token carries the agent grant.")
+UNKNOWN_FIELDS = Code(509, "unknown-fields", WARNING, "The token has fields that older servers refuse.")
+TOKEN_TOO_BIG = Code(510, "token-too-big", WARNING, "The token is too long for the request line.")
+UNKNOWN_PRESET = Code(511, "unknown-preset", ERROR, "The room preset is not in the server's configuration.")
+NAME_OVERRIDDEN = Code(
+    512, "name-overridden", WARNING, "The environment beats or fills the agent name in code.", (202, 301)
+)
+WORKER_ENV = Code(513, "worker-env", ERROR, "The worker's URL, key or secret is missing or contradictory.", (211,))
+SERVER_CONFIG = Code(514, "server-config", ERROR, "The server's configuration is refused or cannot work.")
+EXPECTATION_UNMET = Code(515, "expectation-unmet", ERROR, "The evidence contradicts what lkdoctor.toml expects.")
+
+# -- LKD6xx after the assignment ---------------------------------------------------------------------------------------
+ASSIGNED_NEVER_JOINED = Code(
+    601, "assigned-never-joined", ERROR, "A worker took the job, and no agent came into the room."
+)
+JOB_CRASHED = Code(602, "job-crashed", ERROR, "The job crashed.", (601, 606))
+PROCESS_START_TIMEOUT = Code(603, "process-start-timeout", ERROR, "The job's process did not start in time.", (601,))
+NEVER_CONNECTED = Code(604, "never-connected", ERROR, "The job ran, but never connected to the room.", (601,))
+IDENTITY_CLASH = Code(
+    605,
+    "identity-clash",
+    ERROR,
+    "Two agents used one identity in a room; one or both were thrown out.",
+    (601, 606),
+)
+NO_REDISPATCH = Code(
+    606, "no-redispatch", ERROR, "The only worker of a running job died, and the room stays without an agent."
+)
+REJOIN_OLD_ROOM = Code(
+    607,
+    "rejoin-old-room",
+    ERROR,
+    "A user came back into a room that still lived, whose agent had already gone.",
+    (307, 310),
+)
+IDLE_CLOSE = Code(608, "idle-close", WARNING, "A room with agents only was closed by its empty timeout.")
+STALE_STATUS = Code(609, "stale-status", INFO, "The dispatch says running although its agent has gone.")
+
+# -- LKD7xx agent to agent ---------------------------------------------------------------------------------------------
+DEAF_AGENTS = Code(
+    701, "deaf-agents", ERROR, "The agents in the room accept people only, so none of them speaks.", (702, 705)
+)
+NO_AUDIO_TRACK = Code(702, "no-audio-track", ERROR, "An agent in the room publishes no audio.")
+WAITS_FOR_A_PERSON = Code(703, "waits-for-a-person", WARNING, "The agent waits for a person before it starts.")
+PARTNER_MISSING = Code(704, "partner-missing", ERROR, "One of the agents that should talk never came.")
+NOBODY_SPEAKS_FIRST = Code(705, "nobody-speaks-first", WARNING, "All agents wait for another one to begin.")
+SESSIONS_SHARE_PARTICIPANT = Code(
+    706, "sessions-share-participant", WARNING, "Two sessions share one room connection and cannot hear each other."
+)
+DEAF_AFTER_USER_LEFT = Code(
+    707, "deaf-after-user-left", WARNING, "The user left, the session closed, the agent stays in the room, silent."
+)
+HOOK_NEVER_CALLED = Code(708, "hook-never-called", WARNING, "The code defines a hook that the SDK never calls.")
+LOG_OVERWRITTEN = Code(709, "log-overwritten", WARNING, "Two job processes overwrite one log file.")
+ROLE_COLLISION = Code(710, "role-collision", ERROR, "Two agents took the same role.")
+
+# -- LKD8xx the machine ------------------------------------------------------------------------------------------------
+DUPLICATE_CONTAINERS = Code(801, "duplicate-containers", WARNING, "Two containers run the same worker.", (203, 204))
+COMPOSE_SAME_NAME = Code(802, "compose-same-name", WARNING, "Two compose services use one agent name.", (203,))
+PORT_IN_USE = Code(803, "port-in-use", ERROR, "The worker's HTTP port is taken.", (806,))
+RESTART_LOOP = Code(804, "restart-loop", ERROR, "A container restarts again and again.", (205, 208))
+CPU_QUOTA_SMALL = Code(805, "cpu-quota-small", WARNING, "The container's CPU quota is too small for a job.", (303, 401))
+WORKER_UNHEALTHY = Code(806, "worker-unhealthy", ERROR, "The worker's HTTP endpoint says that it is unwell.")
+STRAY_PROCESS = Code(807, "stray-process", WARNING, "A forgotten worker process is still registered.", (203, 204))
+CONTAINER_STALE = Code(
+    808, "container-stale", WARNING, "The container runs another image or environment than its compose file says."
+)
+
+# -- LKD9xx lkdoctor itself --------------------------------------------------------------------------------------------
+CHECK_CRASHED = Code(901, "check-crashed", WARNING, "A check of lkdoctor's failed; its question stays open.")
+PLUGIN_NOT_LOADED = Code(902, "plugin-not-loaded", WARNING, "A package of checks could not be loaded.")
+INPUT_UNREADABLE = Code(903, "input-unreadable", WARNING, "A part of the evidence could not be read.")
+EVIDENCE_THIN = Code(904, "evidence-thin", INFO, "The evidence hides something that would matter.")
+VERSION_UNKNOWN = Code(905, "version-unknown", INFO, "The server's version is not in the evidence.")
+
+CODES: Final[tuple[Code, ...]] = tuple(
+    sorted((one for one in globals().values() if isinstance(one, Code)), key=lambda one: one.number)
+)
+
+FAMILIES: Final[dict[int, str]] = {
+    1: "reaching the server",
+    2: "workers",
+    3: "dispatch",
+    4: "load",
+    5: "tokens and configuration",
+    6: "after the assignment",
+    7: "agent to agent",
+    8: "the machine",
+    9: "lkdoctor itself",
+}

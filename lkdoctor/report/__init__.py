@@ -1,0 +1,1 @@
+"""One report, written as text or JSON."""
