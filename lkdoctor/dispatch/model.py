@@ -203,6 +203,21 @@ class Dispatch:
 
 
 @dataclass(slots=True)
+class Ask:
+    """Agents named when somebody made, or believed to make, a room: a CreateRoom call or a joiner's token.
+
+    `read` False: the room existed, so the list was ignored; None: the evidence starts too late to tell.
+    """
+
+    at: float | None
+    origin: Origin
+    names: tuple[str, ...]
+    read: bool | None
+    who: str  # identity of the joiner; empty for an API call
+    place: Place
+
+
+@dataclass(slots=True)
 class Room:
     """One life of one room (`RM_…`), not a name: a name can have several lives in one log."""
 
@@ -217,6 +232,7 @@ class Room:
     dispatches: list[Dispatch] = field(default_factory=list)
     people: list[AgentParticipant] = field(default_factory=list)
     agents: list[AgentParticipant] = field(default_factory=list)
+    asks: list[Ask] = field(default_factory=list)
     presets: tuple[str, ...] = ()
     last_at: float | None = None
     proof: list[Place] = field(default_factory=list)
@@ -224,13 +240,17 @@ class Room:
 
 @dataclass(slots=True)
 class Refusal:
-    """A request that the server refused (`error handling request`, or a failed API call)."""
+    """Requests that the server refused for one reason (`error handling request`, a failed API call, a bad message on
+    `/agent`: status 0). Equal ones are counted, so a log full of them stays small."""
 
     at: float | None
     path: str
     status: int
     error: str  # the server's text, masked
     place: Place
+    count: int = 1
+    last_at: float | None = None
+    proof: list[Place] = field(default_factory=list)  # the first few
 
 
 @dataclass(slots=True)
