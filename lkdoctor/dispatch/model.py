@@ -72,6 +72,7 @@ class ServerRun:
     info_seen: bool = False  # a line at level info or debug was seen, so info lines are not hidden
     warn_seen: bool = False
     config_refused: str = ""
+    placed_on: set[str] = field(default_factory=set)  # nodes that rooms were given to (printed only with redis)
     proof: list[Place] = field(default_factory=list)
 
     @property
@@ -135,6 +136,13 @@ class Launch:
     rivals: int = 0  # other launches that the same roomless line could belong to
     proof: list[Place] = field(default_factory=list)
 
+    @property
+    def seconds(self) -> float | None:
+        """Seconds from the launch to its end, or None when the evidence does not have both."""
+        if self.ended_at is None or self.asked_at is None:
+            return None
+        return max(0.0, self.ended_at - self.asked_at)
+
 
 @dataclass(slots=True)
 class AgentParticipant:
@@ -195,11 +203,9 @@ class Dispatch:
 
     @property
     def seconds(self) -> float | None:
-        """Seconds from the request to the end of the deciding launch, or None."""
+        """Seconds from the deciding launch (of the request, or of the join or publish that raised it) to its end."""
         launch = self.deciding
-        if launch is None or launch.ended_at is None or self.asked_at is None:
-            return None
-        return max(0.0, launch.ended_at - self.asked_at)
+        return None if launch is None else launch.seconds
 
 
 @dataclass(slots=True)

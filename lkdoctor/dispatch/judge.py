@@ -1,0 +1,372 @@
+"""Decides outcomes: which launch counts, what silence means, and what became of the agent after the assignment.
+
+A dispatch is tried for every job type; only the launch of a type that the name's workers register decides. Silence means
+something only when the evidence would have shown a line; otherwise the outcome is `unknown`, with what to fetch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from lkdoctor.dispatch import rules
+from lkdoctor.dispatch.model import (
+    After,
+    AgentParticipant,
+    Certainty,
+    Coverage,
+    Dispatch,
+    Launch,
+    Origin,
+    Outcome,
+    Room,
+    ServerRun,
+    Stories,
+)
+
+JOIN_PATIENCE: Final = 20.0  # seconds: a cold job process and its connection take up to 10 s each
+SILENCE: Final = rules.SETTLE + 4.0  # a launch that ended without a line has certainly ended by then
+
+FETCH_START: Final = "the server's log from its start (`starting LiveKit server`) on, or at least from before the workers registered"
+FETCH_LEVEL: Final = "the same log at `logging.level: info`"
+FETCH_NODES: Final = "the logs of all nodes that share this redis, for the same time"
+FETCH_LATER: Final = "a log that goes on for at least 10 s after the dispatch"
+
+
+def coverage(stories: Stories) -> Coverage:
+    """What the evidence as a whole cannot show."""
+    runs = [run for run in stories.runs if not run.config_refused]
+    found = Coverage()
+    found.timeless = stories.last_at is None and bool(runs)
+    streams = {run.stream for run in runs}
+    late = [run for run in runs if not run.start_seen]
+    if late and not found.timeless:
+        found.starts_late = True
+        found.reasons.append(f"the evidence of {late[0].stream} starts after the server did: fetch {FETCH_START}")
+    if any(run.warn_seen and not run.info_seen for run in runs):
+        found.hides_info = True
+        found.reasons.append(f"the level hides info lines, which carry most endings of a dispatch: fetch {FETCH_LEVEL}")
+    known = {run.node_id for run in runs if run.node_id}
+    placed = set().union(*(run.placed_on for run in runs)) if runs else set()
+    most_refusing = max((one.nodes_refusing for one in _launches(stories)), default=0)
+    if any(run.redis for run in runs) and (placed - known or most_refusing > len(streams)):
+        found.nodes_missing = True
+        found.reasons.append(f"other nodes took part whose logs are not here: fetch {FETCH_NODES}")
+    if found.timeless:
+        found.reasons.append("the lines carry no time, so their order and what lies between is not known")
+    found.complete = not (found.starts_late or found.hides_info or found.nodes_missing or found.timeless)
+    return found
+
+
+def _launches(stories: Stories) -> list[Launch]:
+    return [launch for room in stories.rooms for one in room.dispatches for launch in one.launches]
+
+
+def unremarkable(room: Room) -> bool:
+    """True for a closed room in which everything was assigned and came, so that counting it is enough."""
+    if not room.agents or any(one.duplicate_removed or one.left_at is None for one in room.agents):
+        return False
+    names = [one.agent_name for one in room.dispatches]
+    if len(names) != len(set(names)) or room.close_reason == "empty timeout":
+        return False
+    assigned = 0
+    for dispatch in room.dispatches:
+        ended = [one for one in dispatch.launches if one.outcome is Outcome.ASSIGNED]
+        if dispatch.origin is Origin.IMPLICIT and not ended:
+            continue
+        if not ended or (ended[0].seconds or 0.0) > 2 or ended[0].ghost or ended[0].late_answer:
+            return False
+        assigned += len(ended)
+    return assigned > 0 and len(room.agents) >= assigned
+
+
+@dataclass(slots=True)
+class Judge:
+    """Decides each dispatch by the whole evidence."""
+
+    stories: Stories
+    types: Mapping[str, set[str]]  # agent name -> job types that its workers register, as far as seen
+
+    # -- outcome ------------------------------------------------------------------------------------------------------
+
+    def decide(self, dispatch: Dispatch, room: Room | None) -> None:
+        """Fill outcome, certainty, reason and noise of a dispatch."""
+        types = self.types.get(dispatch.agent_name, set())
+        self._cut_off(dispatch)
+        if types:
+            deciding = [one for one in dispatch.launches if one.job_type in types]
+        else:
+            deciding = self._of_unseen_name(dispatch)
+        if deciding:
+            for one in deciding:
+                one.decides = True
+            best = _best(deciding)
+            if best.outcome is Outcome.PENDING:
+                self._silent(dispatch, best, room)
+            else:
+                dispatch.outcome = best.outcome
+                dispatch.certainty = best.certainty
+                if best.outcome is Outcome.UNKNOWN:
+                    self._explain_unknown(dispatch, best)
+        elif dispatch.outcome is Outcome.PENDING:
+            self._undecided(dispatch, types, room)
+        if self.stories.coverage.timeless and dispatch.outcome is not Outcome.UNKNOWN:
+            dispatch.certainty = min(dispatch.certainty, Certainty.MEDIUM)
+        for one in dispatch.launches:
+            if not one.decides and one.outcome in (Outcome.NAME_NOT_SERVED, Outcome.NO_RESPONSE):
+                if dispatch.outcome is not Outcome.UNKNOWN:
+                    dispatch.noise_lines += 1
+                    dispatch.noise.extend(one.proof[:1])
+        launch = dispatch.deciding
+        if launch is not None:
+            dispatch.proof.extend(place for place in launch.proof if place not in dispatch.proof)
+
+    def _cut_off(self, dispatch: Dispatch) -> None:
+        """A JT_ROOM launch that was never seen to start or end is none; drop what only a guess had opened."""
+        if dispatch.origin is Origin.SEEN:
+            dispatch.launches = [
+                one for one in dispatch.launches if one.outcome is not Outcome.PENDING or one.proof or one.job_id
+            ] or dispatch.launches
+
+    def _of_unseen_name(self, dispatch: Dispatch) -> list[Launch]:
+        """No worker of this name was ever seen: B of every type, or of any type in a complete log, decides."""
+        ended = [one for one in dispatch.launches if one.outcome is not Outcome.PENDING]
+        refused = {one.job_type for one in ended if one.outcome is Outcome.NAME_NOT_SERVED}
+        rooms = [one for one in dispatch.launches if one.job_type == rules.JT_ROOM]
+        if self._complete() and refused:
+            return rooms or ended
+        if refused >= set(rules.raised_types(self._version())):
+            return rooms
+        if self._complete() and rooms and rooms[0].outcome is Outcome.NO_RESPONSE:
+            return rooms
+        return []
+
+    def _undecided(self, dispatch: Dispatch, types: set[str], room: Room | None) -> None:
+        """No launch of the deciding type is in the evidence."""
+        if types and rules.JT_ROOM not in types:
+            if dispatch.origin is not Origin.SEEN or self._complete():
+                dispatch.outcome = Outcome.WAITING
+                return
+            wanted = " or ".join(sorted(types))
+            self._unknown(dispatch, f"the name is served for {wanted}; no launch of that type is in the evidence", FETCH_START)
+            return
+        if types:
+            self._unknown(
+                dispatch,
+                "the JT_ROOM launch, which decides, is not in the evidence; the lines of other job types say nothing about it",
+                "the log from the moment the room was made (CreateRoom, CreateDispatch or the first join) on",
+            )
+            return
+        if self._early(dispatch):
+            dispatch.outcome = Outcome.PENDING
+            return
+        silent_room = [one for one in dispatch.launches if one.job_type == rules.JT_ROOM and one.outcome is Outcome.PENDING]
+        if dispatch.agent_name == "" and silent_room and self._complete() and not self._unsettled(dispatch):
+            # Nobody serves unnamed jobs: this ending alone leaves no line at all.
+            dispatch.outcome = Outcome.NAME_NOT_SERVED
+            silent_room[0].outcome = Outcome.NAME_NOT_SERVED
+            silent_room[0].decides = True
+            return
+        lines = sorted({one.job_type for one in dispatch.launches if one.outcome is not Outcome.PENDING})
+        if lines:
+            self._unknown(
+                dispatch,
+                f"no worker of this name was seen, so it is not known which job type it registers; only {', '.join(lines)} is told of",
+                self._fetch() or "the worker's own log (its `registered worker` line), or the server's `worker registered` line of this name",
+            )
+        else:
+            self._unknown(dispatch, "no line tells how it ended, and no worker of this name was seen", self._fetch() or FETCH_NODES)
+
+    def _silent(self, dispatch: Dispatch, launch: Launch, room: Room | None) -> None:
+        """The deciding launch has no ending line."""
+        if launch.asked_workers:
+            self._unknown(
+                dispatch,
+                "a worker was asked and did not take the job; how it went on is not in the evidence",
+                FETCH_LEVEL if self.stories.coverage.hides_info else FETCH_LATER,
+            )
+            return
+        if launch.rivals:
+            self._unknown(
+                dispatch, "a refusal line that names no room fits this and another room alike", "the worker's log, or ListDispatch of the room"
+            )
+            return
+        if self._early(dispatch) or launch.asked_at is None and not self._complete():
+            if launch.asked_at is None:
+                self._unknown(dispatch, "its launch is not in the evidence", FETCH_START)
+            else:
+                dispatch.outcome = Outcome.PENDING
+                dispatch.reason = "the evidence ends before the launch must have ended"
+                dispatch.missing = FETCH_LATER
+            return
+        run = self._run(room)
+        if self._unsettled(dispatch):
+            self._unknown(dispatch, "the server stopped before the launch ended", FETCH_LATER)
+            return
+        if not self._complete() or self._many_nodes():
+            self._unknown(dispatch, "no line tells how the launch ended, and the evidence could miss that line", self._fetch() or FETCH_NODES)
+            return
+        served = [
+            one
+            for one in self.stories.of_name(dispatch.agent_name)
+            if one.job_type == launch.job_type and launch.asked_at is not None and one.alive_at(launch.asked_at)
+        ]
+        terminal = rules.since(run.version if run else None, rules.TERMINAL_REJECT)
+        if served and terminal:
+            dispatch.outcome = Outcome.REJECTED_TERMINALLY
+            dispatch.certainty = Certainty.MEDIUM
+            launch.outcome = Outcome.REJECTED_TERMINALLY
+            launch.certainty = Certainty.MEDIUM
+            return
+        if dispatch.agent_name == "" and not served:
+            dispatch.outcome = Outcome.NAME_NOT_SERVED
+            launch.outcome = Outcome.NAME_NOT_SERVED
+            return
+        self._unknown(dispatch, "no line tells how the launch ended", "ListDispatch of the room, and the worker's log")
+
+    def _explain_unknown(self, dispatch: Dispatch, launch: Launch) -> None:
+        if launch.rivals:
+            self._unknown(dispatch, "a refusal line that names no room fits this and another room alike", "the worker's log, or ListDispatch of the room")
+        elif "capacity" in launch.error:
+            self._unknown(
+                dispatch,
+                "the worker's node did not say whether a worker declined or had no headroom: both end in these words",
+                FETCH_NODES if self._many_nodes() or self.stories.coverage.nodes_missing else FETCH_START,
+            )
+        else:
+            self._unknown(dispatch, f"the server ended it with a text that says nothing of dispatch: {launch.error}", FETCH_START)
+
+    def _unknown(self, dispatch: Dispatch, reason: str, missing: str) -> None:
+        dispatch.outcome = Outcome.UNKNOWN
+        dispatch.certainty = Certainty.LOW
+        dispatch.reason = reason
+        dispatch.missing = missing
+
+    # -- what the evidence covers -------------------------------------------------------------------------------------
+
+    def _complete(self) -> bool:
+        return self.stories.coverage.complete
+
+    def _fetch(self) -> str:
+        found = self.stories.coverage
+        if found.hides_info:
+            return FETCH_LEVEL
+        if found.starts_late or found.timeless:
+            return FETCH_START
+        return FETCH_NODES if found.nodes_missing else ""
+
+    def _many_nodes(self) -> bool:
+        """Redis is in use and this may be one node of several: an ending may stand in a log that is not here."""
+        runs = self.stories.runs
+        if not any(run.redis for run in runs):
+            return False
+        known = {run.node_id for run in runs if run.node_id}
+        placed = set().union(*(run.placed_on for run in runs))
+        return len({run.stream for run in runs}) < 2 and not (placed and placed <= known)
+
+    def _version(self) -> str | None:
+        versions = {run.version for run in self.stories.runs if not run.config_refused}
+        return versions.pop() if len(versions) == 1 else None
+
+    def _run(self, room: Room | None) -> ServerRun | None:
+        runs = [run for run in self.stories.runs if not run.config_refused]
+        if room is not None:
+            mine = [run for run in runs if run.stream == room.stream]
+            at = room.first_at
+            for run in mine:
+                if at is not None and run.last_at is not None and at <= run.last_at:
+                    return run
+            if mine:
+                return mine[-1]
+        return runs[0] if runs else None
+
+    def _early(self, dispatch: Dispatch) -> bool:
+        """True when the evidence ends before the launch must have ended."""
+        last = self.stories.last_at
+        return dispatch.asked_at is not None and last is not None and last - dispatch.asked_at < SILENCE
+
+    def _unsettled(self, dispatch: Dispatch) -> bool:
+        """True when the server stopped before the launch must have ended."""
+        at = dispatch.asked_at
+        if at is None:
+            return False
+        return any(
+            run.stopped_at is not None and at <= run.stopped_at < at + SILENCE and (run.first_at or 0) <= at
+            for run in self.stories.runs
+        )
+
+    # -- after the assignment -----------------------------------------------------------------------------------------
+
+    def follow(self, room: Room) -> None:
+        """Tie each assigned job of the room to its agent participant and say what became of it.
+
+        `assigned` carries no identity: `agent-AJ_…` is only the default. What is left is tied by kind and time, and only
+        when every job has one.
+        """
+        jobs = [
+            (dispatch, launch)
+            for dispatch in room.dispatches
+            for launch in dispatch.launches
+            if launch.outcome is Outcome.ASSIGNED and launch.decides
+        ]
+        free = list(room.agents)
+        tied: dict[int, AgentParticipant | None] = {}
+        for dispatch, launch in jobs:
+            own = [one for one in free if launch.job_id and one.identity == f"agent-{launch.job_id}"]
+            if own:
+                tied[id(launch)] = own[-1]
+                free = [one for one in free if one not in own]
+        left = [(dispatch, launch) for dispatch, launch in jobs if id(launch) not in tied]
+        left.sort(key=lambda pair: pair[1].ended_at or 0.0)
+        sessions = [one for one in free if not one.identity.startswith("agent-AJ_")]
+        if len(sessions) >= len(left):
+            for (_, launch), agent in zip(left, sorted(sessions, key=lambda one: one.joined_at or 0.0), strict=False):
+                tied[id(launch)] = agent
+        elif not sessions:
+            for _, launch in left:
+                tied[id(launch)] = None
+        for dispatch, launch in jobs:
+            if id(launch) in tied:
+                self._after(dispatch, launch, tied[id(launch)], room)
+
+    def _after(self, dispatch: Dispatch, launch: Launch, agent: AgentParticipant | None, room: Room) -> None:
+        if agent is not None:
+            dispatch.participant = agent
+            if agent.left_at is None:
+                dispatch.after = After.ENDED if room.closed_at is not None else After.JOINED
+            elif room.closed_at is not None and agent.left_at >= room.closed_at - 1:
+                dispatch.after = After.ENDED
+            elif dispatch.deleted_at is not None or not _people_at(room, agent.left_at):
+                dispatch.after = After.ENDED
+            else:
+                dispatch.after = After.LEFT
+            return
+        if launch.ended_at is None or not self._shows_sessions(room):
+            return
+        until = min(at for at in (room.closed_at, self.stories.last_at) if at is not None)
+        if until - launch.ended_at >= JOIN_PATIENCE:
+            dispatch.after = After.NEVER_JOINED
+
+    def _shows_sessions(self, room: Room) -> bool:
+        """Would a join of an agent in this room be in the evidence?"""
+        run = self._run(room)
+        if run is None or not run.info_seen or self.stories.coverage.hides_info or self.stories.coverage.timeless:
+            return False
+        if rules.since(run.version, rules.SESSIONS_AT_INFO) is not True and not room.people:
+            return False
+        # the room's node, not only the worker's node, must be in the evidence
+        return not self._many_nodes() or bool(room.people) or room.closed_at is not None
+
+
+def _people_at(room: Room, at: float) -> bool:
+    return any(
+        not one.dependent and (one.joined_at is None or one.joined_at <= at) and (one.left_at is None or one.left_at > at + 0.5)
+        for one in room.people
+    )
+
+
+def _best(launches: list[Launch]) -> Launch:
+    """Several types may be registered for one name: an assignment wins, then JT_ROOM, then what has ended."""
+    order = {Outcome.ASSIGNED: 0, Outcome.PENDING: 2}
+    return min(launches, key=lambda one: (order.get(one.outcome, 1), one.job_type != rules.JT_ROOM))

@@ -1,0 +1,191 @@
+"""Pairs `failed to send job request` lines, which name no room, with the launches that they can belong to.
+
+Such a line carries name, type and error only. It keeps all its candidate launches until something decides: lines that do
+name the room take their launches first (so a line waits until the log is `PATIENCE` further), then the launch whose age
+fits the error's nominal delay best. Two launches that fit alike are rivals: the pairing is marked and judged at the end.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from lkdoctor.dispatch import rules
+from lkdoctor.dispatch.facts import Place
+from lkdoctor.dispatch.model import Certainty, Dispatch, Launch, Outcome
+
+PATIENCE: Final = 6.0  # seconds of log until lines with a room have had their turn (a cold survey runs 5 s)
+EARLY: Final = 0.15  # the request's time comes from a line written a little after it
+LATE: Final = 9.0  # a survey and a budget, when nothing jams the node
+LATE_JAMMED: Final = 120.0  # behind a hung worker launches start in waves of 3 s
+TWIN: Final = 0.25  # launches nearer than this fit a line alike
+
+Key = tuple[str, str]  # agent name, job type
+
+
+@dataclass(slots=True)
+class RequestLine:
+    """One `failed to send job request` line of a launch."""
+
+    at: float | None
+    stream: str
+    agent_name: str
+    job_type: str
+    error: str
+    ending: rules.Ending
+    place: Place
+    early: bool  # stands so near the start of the evidence that its launch may be before it
+
+
+@dataclass(slots=True)
+class _Open:
+    dispatch: Dispatch
+    launch: Launch
+
+
+@dataclass(slots=True)
+class _Contest:
+    """A line that several launches fit alike."""
+
+    winner: Launch
+    rivals: list[Launch]
+
+
+@dataclass(slots=True)
+class Pairing:
+    """The launches that still wait for an ending, and the lines that wait for their launch."""
+
+    opened: dict[Key, list[_Open]] = field(default_factory=lambda: defaultdict(list))
+    ended: dict[Key, deque[Launch]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=512)))
+    waiting: deque[RequestLine] = field(default_factory=deque)
+    contests: list[_Contest] = field(default_factory=list)
+    timeouts: deque[float] = field(default_factory=lambda: deque(maxlen=rules.IN_FLIGHT))
+    _confirmed: set[int] = field(default_factory=set)
+
+    def open(self, dispatch: Dispatch, launch: Launch) -> None:
+        """A launch was made and waits for its ending."""
+        self.opened[dispatch.agent_name, launch.job_type].append(_Open(dispatch, launch))
+
+    def close(self, dispatch: Dispatch, launch: Launch) -> None:
+        """A line with a room ended the launch."""
+        key = (dispatch.agent_name, launch.job_type)
+        waiting = self.opened.get(key)
+        if waiting:
+            for index, one in enumerate(waiting):
+                if one.launch is launch:
+                    del waiting[index]
+                    break
+            if not waiting:
+                del self.opened[key]
+        if launch.outcome in _CONFIRMED_BY_LINE or launch.outcome is Outcome.ASSIGNED:
+            self.ended[key].append(launch)
+
+    def forget(self, dispatch: Dispatch) -> None:
+        """The dispatch's room is long closed; nothing can come any more."""
+        for launch in dispatch.launches:
+            key = (dispatch.agent_name, launch.job_type)
+            waiting = self.opened.get(key)
+            if waiting:
+                waiting[:] = [one for one in waiting if one.launch is not launch]
+                if not waiting:
+                    del self.opened[key]
+
+    def pair(self, line: RequestLine) -> tuple[Dispatch, Launch] | bool:
+        """Find the launch of this line.
+
+        Returns:
+            The dispatch and launch that it ends; True when it only confirmed an ending that is known already; False
+            when no launch fits.
+        """
+        key = (line.agent_name, line.job_type)
+        if self._confirm(line, key):
+            return True
+        candidates = self._candidates(line, key)
+        if not candidates:
+            return False
+        best_fit, best = candidates[0]
+        rivals = [one.launch for fit, one in candidates[1:] if fit - best_fit < TWIN]
+        launch = best.launch
+        launch.rivals = len(rivals)
+        if rivals:
+            launch.certainty = Certainty.MEDIUM
+            self.contests.append(_Contest(launch, rivals))
+        elif best_fit > 0.5 or line.at is None:
+            launch.certainty = Certainty.MEDIUM
+        self.close(best.dispatch, launch)
+        return best.dispatch, launch
+
+    def _confirm(self, line: RequestLine, key: Key) -> bool:
+        """E, E', F and H are said by the worker's node first; the room's node repeats them without the room."""
+        if line.ending.outcome not in _CONFIRMED_BY_LINE:
+            return False
+        near: Launch | None = None
+        near_gap = 1.0
+        for launch in self.ended.get(key, ()):
+            if id(launch) in self._confirmed or not _same_ending(launch.outcome, line.ending.outcome):
+                continue
+            gap = 0.0 if line.at is None or launch.ended_at is None else abs(line.at - launch.ended_at)
+            if gap < near_gap:
+                near, near_gap = launch, gap
+        if near is None:
+            return False
+        if near.outcome is Outcome.ASSIGNED:
+            # A worker that answered in the last millisecond: assigned on its node, timed out on the room's node.
+            if near.asked_at is None or line.at is None or near_gap > 0.3 or line.at - near.asked_at < 2.7:
+                return False
+            near.ghost = True
+        self._confirmed.add(id(near))
+        near.proof.append(line.place)
+        return True
+
+    def _candidates(self, line: RequestLine, key: Key) -> list[tuple[float, _Open]]:
+        jammed = len(self.timeouts) == rules.IN_FLIGHT and line.at is not None and line.at - self.timeouts[0] < 10
+        latest = LATE_JAMMED if jammed else LATE
+        fits = []
+        for one in self.opened.get(key, ()):
+            if one.launch.asked_at is None or line.at is None:
+                fits.append((latest, one))
+                continue
+            age = line.at - one.launch.asked_at
+            if not line.ending.after - EARLY <= age <= latest:
+                continue
+            fit = abs(age - line.ending.after)
+            if line.early and fit > 0.3:
+                continue  # its launch may stand before the evidence: do not give it to the next best
+            fits.append((fit, one))
+        fits.sort(key=lambda pair: pair[0])
+        return fits
+
+    def settle_contests(self) -> None:
+        """Judge the lines that several launches fitted alike, once every line has been read.
+
+        All ended alike: it does not matter which was whose. One ended otherwise, or not at all: nobody can tell whose
+        line it was.
+        """
+        for contest in self.contests:
+            for rival in contest.rivals:
+                if rival.outcome is contest.winner.outcome:
+                    continue
+                if rival.outcome is Outcome.PENDING:
+                    contest.winner.certainty = Certainty.LOW
+                    contest.winner.outcome = Outcome.UNKNOWN
+                    rival.certainty = Certainty.LOW
+                    rival.rivals += 1
+                elif rival.rivals:
+                    contest.winner.certainty = Certainty.LOW
+                    rival.certainty = Certainty.LOW
+
+
+_CONFIRMED_BY_LINE = frozenset(
+    (Outcome.DECLINED, Outcome.NO_HEADROOM, Outcome.WORKER_CLOSED, Outcome.ANSWER_TIMEOUT, Outcome.UNKNOWN)
+)
+
+
+def _same_ending(launch: Outcome, line: Outcome) -> bool:
+    """Can this line of the room's node repeat that ending of the worker's node?"""
+    if line is Outcome.DECLINED:  # `no workers with sufficient capacity`: declined, or E' (load)
+        return launch in (Outcome.DECLINED, Outcome.NO_HEADROOM, Outcome.UNKNOWN)
+    if line is Outcome.ANSWER_TIMEOUT:
+        return launch in (Outcome.ANSWER_TIMEOUT, Outcome.ASSIGNED)
+    return launch is line and line is Outcome.WORKER_CLOSED
