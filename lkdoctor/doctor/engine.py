@@ -1,0 +1,148 @@
+"""Runs the checks, each behind a fence, and folds what they found: one cause, one finding, symptoms beneath."""
+
+from __future__ import annotations
+
+import enum
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lkdoctor.doctor.codes import CHECK_CRASHED
+from lkdoctor.doctor.evidence import Dispatches, Evidence, Refusals, Rooms, ServerRuns, Workers
+from lkdoctor.doctor.finding import Code, Finding, Fix, Inconclusive, Subject
+from lkdoctor.doctor.folding import fold, merge
+from lkdoctor.doctor.registry import Check, CheckFunction
+
+# A view is absent when no source of this kind could be used.
+NEEDS: dict[type, str] = {
+    Dispatches: "server_log",
+    Workers: "server_log",
+    Rooms: "server_log",
+    ServerRuns: "server_log",
+    Refusals: "server_log",
+}
+
+
+class Result(str, enum.Enum):
+    """How one check ended; four ways not to fail, never mixed."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    INCONCLUSIVE = "inconclusive"
+    CRASHED = "crashed"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    """One line of the report's `checks`."""
+
+    code: Code
+    result: Result
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the check of `code` could not answer."""
+
+    code: Code
+    open: Inconclusive
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What all checks found. `symptoms` are the findings folded under one of `findings`."""
+
+    findings: tuple[Finding, ...]
+    symptoms: tuple[Finding, ...]
+    questions: tuple[Question, ...]
+    outcomes: tuple[CheckOutcome, ...]
+
+
+def run(checks: Iterable[Check], evidence: Evidence, extra: Iterable[Finding] = ()) -> Diagnosis:
+    """Run every check on the evidence; `extra` are findings from elsewhere (packages that did not load)."""
+    found: list[Finding] = list(extra)
+    questions: list[Question] = []
+    results: dict[str, tuple[Check, Result, str]] = {}
+    by_function: dict[CheckFunction, list[Check]] = {}
+    for one in checks:
+        by_function.setdefault(one.function, []).append(one)
+    kinds = {source.kind for source in evidence.sources if not source.unusable}
+    for marked in by_function.values():
+        missing = sorted({NEEDS[kind] for kind in marked[0].wants if kind in NEEDS} - kinds)
+        if missing:
+            reason = f"no {' and no '.join(missing).replace('_', ' ')} in the evidence"
+            results |= {one.code.id: (one, Result.SKIPPED, reason) for one in marked}
+            continue
+        try:
+            findings, opens = _call(marked, evidence)
+        except Exception as error:  # noqa: BLE001 - one bad check never ends the run
+            crash = _crashed(marked[0], error)
+            found.append(crash)
+            results |= {one.code.id: (one, Result.CRASHED, str(crash.values["error"])) for one in marked}
+            continue
+        found += findings
+        questions += [Question(marked[0].code, one) for one in opens]
+        for one in marked:
+            results[one.code.id] = (one, *_result(one, findings, opens if one is marked[0] else []))
+    roots, symptoms = fold(merge(found))
+    outcomes = [CheckOutcome(one.code, result, reason) for one, result, reason in results.values()]
+    return Diagnosis(
+        tuple(roots),
+        tuple(symptoms),
+        tuple(sorted(set(questions), key=_question_order)),
+        tuple(sorted(outcomes, key=lambda one: (one.code.prefix != "LKD", one.code.prefix, one.code.number))),
+    )
+
+
+def _call(marked: list[Check], evidence: Evidence) -> tuple[list[Finding], list[Inconclusive]]:
+    first = marked[0]
+    allowed = {one.code for one in marked}
+    findings: list[Finding] = []
+    opens: list[Inconclusive] = []
+    for item in first.function(*(evidence.view(kind) for kind in first.wants)):
+        if isinstance(item, Inconclusive):
+            opens.append(item)
+        elif isinstance(item, Finding):
+            if item.code not in allowed:
+                raise ValueError(f"{first.function.__name__} found {item.code.id}, which it is not marked for")
+            findings.append(item)
+        else:
+            raise TypeError(f"{first.function.__name__} yielded {item!r}, neither Finding nor Inconclusive")
+    return findings, opens
+
+
+def _result(one: Check, findings: list[Finding], opens: list[Inconclusive]) -> tuple[Result, str]:
+    mine = [item for item in findings if item.code == one.code]
+    if mine:
+        return Result.FAILED, mine[0].message
+    if opens:
+        return Result.INCONCLUSIVE, f"{opens[0].missing} {opens[0].how}".strip()
+    return Result.PASSED, ""
+
+
+def _question_order(one: Question) -> tuple[str, str, str, str]:
+    return (one.code.id, one.open.subject.stable(), one.open.subject.id, one.open.missing)
+
+
+def _crashed(one: Check, error: Exception) -> Finding:
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return Finding(
+        code=CHECK_CRASHED,
+        subject=Subject("check", id=one.code.id),
+        message=f"The check {one.code.id} ({one.code.name}) failed with {what}; its question stays open.",
+        severity=CHECK_CRASHED.severity,
+        values={
+            "check": one.code.id,
+            "module": one.module,
+            "error": what,
+            "traceback": "".join(traceback.format_exception(error)),
+        },
+        fixes=(
+            Fix(
+                "Report the failure",
+                steps=("Send `lkdoctor check --format json` of the same evidence to the authors of the check.",),
+            ),
+        ),
+    )

@@ -1,0 +1,136 @@
+"""Loads the checks of every installed package that offers some; a broken package costs only itself (LKD902)."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import pkgutil
+import traceback
+import typing
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from types import ModuleType
+from typing import Protocol
+
+from lkdoctor.doctor.codes import PLUGIN_NOT_LOADED
+from lkdoctor.doctor.evidence import Evidence
+from lkdoctor.doctor.finding import Finding, Fix, Subject
+from lkdoctor.doctor.registry import Check, CheckFunction, describe
+
+GROUP = "lkdoctor.checks"
+BUILT_IN = "lkdoctor_checks"
+
+
+class Entry(Protocol):
+    """The part of `importlib.metadata.EntryPoint` that is used."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def value(self) -> str: ...
+
+    def load(self) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The checks that may run, by code, and a finding for each package or check that may not."""
+
+    checks: tuple[Check, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+class RefusedError(Exception):
+    """A check breaks a rule of the registry; the message says which."""
+
+
+def load(entries: Iterable[Entry] | None = None) -> Loaded:
+    """Load every check of the entry-point group; `entries` replaces the installed ones in tests."""
+    if entries is None:
+        entries = importlib.metadata.entry_points(group=GROUP)
+    # The built-in package goes first, so that a clash is always the other package's.
+    unique = {(one.name, one.value): one for one in entries}
+    ordered = sorted(unique.values(), key=lambda one: (one.value != BUILT_IN, one.name, one.value))
+    checks: dict[str, Check] = {}
+    names: dict[str, str] = {}
+    findings: list[Finding] = []
+    for entry in ordered:
+        try:
+            package = entry.load()
+            if not isinstance(package, ModuleType):
+                raise RefusedError(f"{entry.value} is not a module")
+        except Exception as error:  # noqa: BLE001 - whatever other people's code raises stays with it
+            findings.append(_not_loaded(entry, entry.value, error))
+            continue
+        for module_name in _modules(package):
+            try:
+                module = importlib.import_module(module_name)
+                for found in _checks(module):
+                    _admit(found, entry, checks, names)
+            except Exception as error:  # noqa: BLE001
+                findings.append(_not_loaded(entry, module_name, error))
+    return Loaded(tuple(sorted(checks.values(), key=_order)), tuple(findings))
+
+
+def _order(one: Check) -> tuple[bool, str, int]:
+    return (one.code.prefix != "LKD", one.code.prefix, one.code.number)
+
+
+def _modules(package: ModuleType) -> list[str]:
+    inside = [one.name for one in pkgutil.walk_packages(getattr(package, "__path__", ()), package.__name__ + ".")]
+    return [package.__name__, *sorted(inside)]
+
+
+def _checks(module: ModuleType) -> Iterator[Check]:
+    for value in list(vars(module).values()):
+        codes = getattr(value, "__lkdoctor_codes__", ())
+        # A function that was imported from elsewhere belongs to its own module.
+        if codes and callable(value) and getattr(value, "__module__", "") == module.__name__:
+            function: CheckFunction = value
+            for code in codes:
+                yield describe(code, function)
+
+
+def _admit(found: Check, entry: Entry, checks: dict[str, Check], names: dict[str, str]) -> None:
+    code = found.code
+    if code.prefix == "LKD" and entry.value != BUILT_IN:
+        raise RefusedError(f"{found.function.__name__} uses {code.id}; the prefix LKD is lkdoctor's own")
+    if code.id in checks:
+        raise RefusedError(f"{code.id} is already checked by {checks[code.id].module}")
+    if code.name in names:
+        raise RefusedError(f"the name {code.name} is already {names[code.name]}'s")
+    known = {Evidence, *_evidence_types()}
+    for kind in found.wants:
+        if kind not in known:
+            raise RefusedError(f"{found.function.__name__} asks for {kind!r}, which is no evidence of this lkdoctor")
+    checks[code.id] = found
+    names[code.name] = code.id
+
+
+def _evidence_types() -> list[object]:
+    hints = typing.get_type_hints(Evidence)
+    return [hints[one.name] for one in fields(Evidence)]
+
+
+def _not_loaded(entry: Entry, where: str, error: Exception) -> Finding:
+    reason = str(error) or type(error).__name__
+    return Finding(
+        code=PLUGIN_NOT_LOADED,
+        subject=Subject("check", id=where),
+        message=f"The checks of {where} (entry point {entry.name}) were not loaded: {reason}.",
+        severity=PLUGIN_NOT_LOADED.severity,
+        values={
+            "entry_point": entry.name,
+            "module": where,
+            "error": reason,
+            "traceback": "".join(traceback.format_exception(error)),
+        },
+        fixes=(
+            Fix(
+                "Update or remove the package that brings these checks",
+                steps=(f"Find the package that declares {entry.name} = {entry.value} in the group {GROUP}.",),
+                verify=("lkdoctor checks",),
+            ),
+        ),
+    )
