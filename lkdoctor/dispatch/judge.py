@@ -28,7 +28,9 @@ from lkdoctor.dispatch.model import (
 JOIN_PATIENCE: Final = 20.0  # seconds: a cold job process and its connection take up to 10 s each
 SILENCE: Final = rules.SETTLE + 4.0  # a launch that ended without a line has certainly ended by then
 
-FETCH_START: Final = "the server's log from its start (`starting LiveKit server`) on, or at least from before the workers registered"
+FETCH_START: Final = (
+    "the server's log from its start (`starting LiveKit server`) on, or at least from before the workers registered"
+)
 FETCH_LEVEL: Final = "the same log at `logging.level: info`"
 FETCH_NODES: Final = "the logs of all nodes that share this redis, for the same time"
 FETCH_LATER: Final = "a log that goes on for at least 10 s after the dispatch"
@@ -149,7 +151,9 @@ class Judge:
                 dispatch.outcome = Outcome.WAITING
                 return
             wanted = " or ".join(sorted(types))
-            self._unknown(dispatch, f"the name is served for {wanted}; no launch of that type is in the evidence", FETCH_START)
+            self._unknown(
+                dispatch, f"the name is served for {wanted}; no launch of that type is in the evidence", FETCH_START
+            )
             return
         if types:
             self._unknown(
@@ -161,7 +165,9 @@ class Judge:
         if self._early(dispatch):
             dispatch.outcome = Outcome.PENDING
             return
-        silent_room = [one for one in dispatch.launches if one.job_type == rules.JT_ROOM and one.outcome is Outcome.PENDING]
+        silent_room = [
+            one for one in dispatch.launches if one.job_type == rules.JT_ROOM and one.outcome is Outcome.PENDING
+        ]
         if dispatch.agent_name == "" and silent_room and self._complete() and not self._unsettled(dispatch):
             # Nobody serves unnamed jobs: this ending alone leaves no line at all.
             dispatch.outcome = Outcome.NAME_NOT_SERVED
@@ -173,10 +179,15 @@ class Judge:
             self._unknown(
                 dispatch,
                 f"no worker of this name was seen, so it is not known which job type it registers; only {', '.join(lines)} is told of",
-                self._fetch() or "the worker's own log (its `registered worker` line), or the server's `worker registered` line of this name",
+                self._fetch()
+                or "the worker's own log (its `registered worker` line), or the server's `worker registered` line of this name",
             )
         else:
-            self._unknown(dispatch, "no line tells how it ended, and no worker of this name was seen", self._fetch() or FETCH_NODES)
+            self._unknown(
+                dispatch,
+                "no line tells how it ended, and no worker of this name was seen",
+                self._fetch() or FETCH_NODES,
+            )
 
     def _silent(self, dispatch: Dispatch, launch: Launch, room: Room | None) -> None:
         """The deciding launch has no ending line."""
@@ -189,7 +200,9 @@ class Judge:
             return
         if launch.rivals:
             self._unknown(
-                dispatch, "a refusal line that names no room fits this and another room alike", "the worker's log, or ListDispatch of the room"
+                dispatch,
+                "a refusal line that names no room fits this and another room alike",
+                "the worker's log, or ListDispatch of the room",
             )
             return
         if self._early(dispatch) or launch.asked_at is None and not self._complete():
@@ -205,7 +218,11 @@ class Judge:
             self._unknown(dispatch, "the server stopped before the launch ended", FETCH_LATER)
             return
         if not self._complete() or self._many_nodes():
-            self._unknown(dispatch, "no line tells how the launch ended, and the evidence could miss that line", self._fetch() or FETCH_NODES)
+            self._unknown(
+                dispatch,
+                "no line tells how the launch ended, and the evidence could miss that line",
+                self._fetch() or FETCH_NODES,
+            )
             return
         served = [
             one
@@ -227,7 +244,11 @@ class Judge:
 
     def _explain_unknown(self, dispatch: Dispatch, launch: Launch) -> None:
         if launch.rivals:
-            self._unknown(dispatch, "a refusal line that names no room fits this and another room alike", "the worker's log, or ListDispatch of the room")
+            self._unknown(
+                dispatch,
+                "a refusal line that names no room fits this and another room alike",
+                "the worker's log, or ListDispatch of the room",
+            )
         elif "capacity" in launch.error:
             self._unknown(
                 dispatch,
@@ -235,7 +256,9 @@ class Judge:
                 FETCH_NODES if self._many_nodes() or self.stories.coverage.nodes_missing else FETCH_START,
             )
         else:
-            self._unknown(dispatch, f"the server ended it with a text that says nothing of dispatch: {launch.error}", FETCH_START)
+            self._unknown(
+                dispatch, f"the server ended it with a text that says nothing of dispatch: {launch.error}", FETCH_START
+            )
 
     def _unknown(self, dispatch: Dispatch, reason: str, missing: str) -> None:
         dispatch.outcome = Outcome.UNKNOWN
@@ -335,12 +358,10 @@ class Judge:
             dispatch.participant = agent
             if agent.left_at is None:
                 dispatch.after = After.ENDED if room.closed_at is not None else After.JOINED
-            elif room.closed_at is not None and agent.left_at >= room.closed_at - 1:
-                dispatch.after = After.ENDED
-            elif dispatch.deleted_at is not None or not _people_at(room, agent.left_at):
-                dispatch.after = After.ENDED
             else:
-                dispatch.after = After.LEFT
+                with_room = room.closed_at is not None and agent.left_at >= room.closed_at - 1
+                over = with_room or dispatch.deleted_at is not None or not _people_at(room, agent.left_at)
+                dispatch.after = After.ENDED if over else After.LEFT
             return
         if launch.ended_at is None or not self._shows_sessions(room):
             return
@@ -361,7 +382,9 @@ class Judge:
 
 def _people_at(room: Room, at: float) -> bool:
     return any(
-        not one.dependent and (one.joined_at is None or one.joined_at <= at) and (one.left_at is None or one.left_at > at + 0.5)
+        not one.dependent
+        and (one.joined_at is None or one.joined_at <= at)
+        and (one.left_at is None or one.left_at > at + 0.5)
         for one in room.people
     )
 

@@ -78,7 +78,7 @@ class Headroom:
     def refuses(self, load: float, target_load: float | None = None) -> bool:
         """True when an AVAILABLE worker at this load leaves no headroom (NaN never does)."""
         if self.limit is None:
-            return load != load
+            return False
         limit = target_load if self.configurable and target_load is not None else self.limit
         return not limit - load > 0
 
