@@ -41,10 +41,14 @@ def counts(finding: Finding, fail_on: Severity = Severity.WARNING) -> bool:
 def verdict(
     findings: Iterable[Finding], dispatches: Iterable[Dispatch], fail_on: Severity = Severity.WARNING
 ) -> Verdict:
-    """The verdict of design: problems before inconclusive before healthy."""
+    """The verdict of design: problems before inconclusive before healthy.
+
+    An implicit (unnamed) dispatch that nobody asked for does not make a report inconclusive: on servers without unnamed
+    workers every room has one, and it ends without a line.
+    """
     if any(counts(one, fail_on) for one in findings):
         return "problems"
-    if any(one.outcome in UNDECIDED for one in dispatches):
+    if any(one.outcome in UNDECIDED and one.explicit for one in dispatches):
         return "inconclusive"
     return "healthy"
 
