@@ -1,0 +1,304 @@
+"""The report for people: verdict first, then causes with proof and fix, then what is open, then the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from lkdoctor.report.json_v1 import Dispatch, Finding, Fix, Proof, Question, Report
+from lkdoctor.report.screen import Screen, clean
+from lkdoctor.report.words import agent, clock, counted, headline, looked_at, took, where
+
+PROOFS: Final = 3  # proof lines of one finding without -v
+ROWS: Final = 40  # rows of a table without -v
+PROOF_ROWS: Final = 3  # lines that one proof may take without -v
+
+STYLES: Final = {
+    "assigned": "ok",
+    "joined": "ok",
+    "name-not-served": "bad",
+    "no-response": "bad",
+    "no-headroom": "bad",
+    "declined": "bad",
+    "answer-timeout": "bad",
+    "rejected-terminally": "bad",
+    "worker-closed": "bad",
+    "never-joined": "bad",
+    "not-assigned": "odd",
+    "unknown": "odd",
+    "pending": "odd",
+    "waiting": "odd",
+}
+AT_FAULT: Final = frozenset(word for word, style in STYLES.items() if style != "ok")
+
+
+def write(report: Report, screen: Screen, *, quiet: bool = False, verbose: bool = False) -> str:
+    """The whole text, ending in a newline."""
+    lines = Text(report, screen, verbose).brief() if quiet else Text(report, screen, verbose).full()
+    return "\n".join(lines) + "\n"
+
+
+class Text:
+    """One report on one screen."""
+
+    def __init__(self, report: Report, screen: Screen, verbose: bool) -> None:
+        self.report = report
+        self.screen = screen
+        self.verbose = verbose
+        self._symptoms = {one.fingerprint: one for one in report.symptoms}
+
+    def brief(self) -> list[str]:
+        """One line for the verdict and one for each finding."""
+        lines = [self._verdict_line()]
+        for one in self.report.findings:
+            times = f" ({one.count:,} times)" if one.count > 1 else ""
+            mark = self.screen.paint(one.severity, one.severity)
+            lines.append(f"{mark} {one.code} {one.name}: {clean(one.message)}{times}")
+        return lines
+
+    def full(self) -> list[str]:
+        """Everything."""
+        worse = [one for one in self.report.findings if one.severity != "info"]
+        infos = [one for one in self.report.findings if one.severity == "info"]
+        parts = [
+            self._verdict(),
+            *([] if worse else [self._worth_knowing(infos)]),
+            *(self._finding(one) for one in worse),
+            self._open(),
+            self._dispatches(),
+            self._workers(),
+            *([self._worth_knowing(infos)] if worse else []),
+            self._inputs(),
+            self._checks() if self.verbose else [],
+            self._left_out(),
+        ]
+        lines: list[str] = []
+        for part in filter(None, parts):
+            lines += ["", *part] if lines else part
+        return lines
+
+    def _verdict_line(self) -> str:
+        style = {"healthy": "good", "problems": "error", "inconclusive": "warning"}[self.report.verdict]
+        return self.screen.paint(clean(headline(self.report)), style)
+
+    def _verdict(self) -> list[str]:
+        style = {"healthy": "good", "problems": "error", "inconclusive": "warning"}[self.report.verdict]
+        lines = self.screen.wrap(headline(self.report), style=style)
+        lines += self.screen.wrap(looked_at(self.report), style="dim")
+        if self.report.run.interrupted:
+            lines += self.screen.wrap("Interrupted: this is what was read until then.", style="warning")
+        for error in self.report.errors:
+            lines += self.screen.wrap(error, style="error")
+        return lines
+
+    def _head(self, title: str) -> list[str]:
+        return [self.screen.paint(title, "head")]
+
+    def _finding(self, one: Finding) -> list[str]:
+        screen = self.screen
+        sure = "" if one.confidence == "high" else f", {one.confidence} confidence"
+        sure += ": shown, not counted" if one.confidence == "low" else ""
+        times = f", {one.count:,} times" if one.count > 1 else ""
+        head = f"{one.severity.upper()} {one.code} {one.name}"
+        tail = f"  {where(one)}{times}{sure}"
+        if len(head) + len(tail) > screen.width:
+            lines = [screen.paint(head, one.severity), *screen.wrap(tail.strip(), "  ", "  ")]
+        else:
+            lines = [screen.paint(head, one.severity) + screen.paint(clean(tail), "dim")]
+        lines += screen.wrap(one.message, "  ", "  ")
+        if one.count > 1 and one.first_at and one.last_at and one.first_at != one.last_at:
+            span = f"first {clock(one.first_at)}, last {clock(one.last_at)} UTC"
+            lines += screen.wrap(span, "  ", "  ", style="dim")
+        lines += self._proof(one.proof)
+        for fix in one.fixes:
+            lines += self._fix(fix)
+        beneath = [self._symptoms[mark] for mark in one.explains if mark in self._symptoms]
+        for symptom in beneath:
+            lines += screen.wrap(
+                f"{symptom.code} {symptom.name}: {symptom.message}", f"  {screen_mark(screen)} explains ", "    "
+            )
+            if self.verbose:
+                lines += self._proof(symptom.proof, "    ")
+        return lines
+
+    def _proof(self, proof: Sequence[Proof], indent: str = "  ") -> list[str]:
+        lines: list[str] = []
+        shown = proof if self.verbose else proof[:PROOFS]
+        for one in shown:
+            at = one.source if one.line is None else f"{one.source}:{one.line}"
+            if one.line is None and one.offset is not None:
+                at += f" byte {one.offset}"
+            lines += self._quote(at, one.text, indent)
+        if len(shown) < len(proof):
+            lines.append(self.screen.paint(f"{indent}  … {len(proof) - len(shown)} more lines with -v", "dim"))
+        return lines
+
+    def _quote(self, at: str, text: str, indent: str) -> list[str]:
+        """One line of evidence; a long one is cut, for a `starting RTC session` line has 16,000 characters."""
+        screen = self.screen
+        bar = f"{indent}| "
+        room = screen.width - len(bar)
+        text = clean(text).strip()
+        limit = room * PROOF_ROWS - len(at) - 2
+        if not self.verbose and len(text) > limit:
+            text = f"{text[: max(limit - 30, room)]} … ({len(text):,} characters)"
+        lines = screen.wrap(f"{at}  {text}", bar, bar)
+        if screen.color:
+            lines = [line.replace(bar, indent + screen.paint("| ", "dim"), 1) for line in lines]
+            lines[0] = lines[0].replace(clean(at), screen.paint(clean(at), "head"), 1)
+        return lines
+
+    def _fix(self, fix: Fix) -> list[str]:
+        screen = self.screen
+        risk = " (may interrupt something: read the notes)" if fix.safety == "unsafe" else ""
+        lines = screen.wrap(f"{fix.title}{risk}", "  Fix: ", "       ")
+        lines[0] = lines[0].replace("Fix:", screen.paint("Fix:", "good"), 1)
+        for number, step in enumerate(fix.steps, 1):
+            lines += screen.wrap(step, f"    {number}. ")
+        for command in fix.commands:
+            lines += screen.command(command, "    ")
+        for caveat in fix.caveats:
+            lines += screen.wrap(caveat, "    note: ")
+        for step in fix.verify:
+            lines += screen.wrap(step, "    then check: ")
+        if self.verbose:
+            for step in fix.undo:
+                lines += screen.wrap(step, "    to undo: ")
+        return lines
+
+    def _open(self) -> list[str]:
+        lines: list[str] = []
+        for (reason, missing), same in _grouped(self.report.dispatches).items():
+            names = [f"{agent(one.agent_name)} in {one.room or 'a room that is not named'}" for one in same]
+            lines += self.screen.wrap(f"{_some(names)}: {reason}", "  - ")
+            if missing:
+                lines += self.screen.wrap(missing, "    to know: ")
+        for question in self.report.questions:
+            lines += self._question(question)
+        return self._head("Cannot be told from this evidence") + lines if lines else []
+
+    def _question(self, one: Question) -> list[str]:
+        lines = self.screen.wrap(f"{one.code} {one.name}: {one.missing}", "  - ")
+        if one.how:
+            lines += self.screen.wrap(one.how, "    to know: ")
+        return lines + (self._proof(one.proof, "    ") if self.verbose else [])
+
+    def _dispatches(self) -> list[str]:
+        listed = self.report.dispatches
+        if not listed:
+            return []
+        shown = listed if self.verbose or len(listed) <= ROWS else _worst(listed)[:ROWS]
+        several_days = len({(one.asked_at or "")[:10] for one in shown}) > 1
+        rows = [
+            [
+                clock(one.asked_at, date=several_days),
+                one.room,
+                agent(one.agent_name),
+                one.outcome,
+                one.after or "",
+                took(one.seconds),
+                (one.job_type or "").removeprefix("JT_"),
+                one.worker_id or "",
+                one.job_id or "",
+            ]
+            for one in shown
+        ]
+        heads = ["asked (UTC)", "room", "agent", "outcome", "then", "took", "type", "worker", "job"]
+        spare = ["job", "type", "took", "worker", "asked (UTC)"]
+        title = f"Dispatches ({self.report.totals.dispatches:,})"
+        lines = self._head(title) + self.screen.table(heads, rows, spare, STYLES)
+        rest = self.report.totals.dispatches - len(shown)
+        if rest > 0:
+            how = "-v shows them" if len(listed) > len(shown) else "--all lists them"
+            lines.append(self.screen.paint(f"  … and {rest:,} more; {how}", "dim"))
+        return lines
+
+    def _workers(self) -> list[str]:
+        workers = self.report.workers
+        if not workers:
+            return []
+        shown = workers if self.verbose else workers[:ROWS]
+        several_days = len({(at or "")[:10] for one in shown for at in (one.registered_at, one.closed_at) if at}) > 1
+        rows = [
+            [
+                "?" if one.agent_name is None else agent(one.agent_name),
+                one.worker_id,
+                one.job_type.removeprefix("JT_"),
+                one.deployment or "",
+                one.sdk or "",
+                clock(one.registered_at, date=several_days) or "before the log",
+                clock(one.closed_at, date=several_days) or "still there",
+                f"{one.jobs:,}",
+            ]
+            for one in shown
+        ]
+        heads = ["agent", "worker", "type", "deployment", "sdk", "since (UTC)", "until (UTC)", "jobs"]
+        spare = ["sdk", "type", "since (UTC)", "deployment"]
+        lines = self._head(f"Workers ({len(workers):,})") + self.screen.table(heads, rows, spare)
+        if len(shown) < len(workers):
+            lines.append(self.screen.paint(f"  … and {len(workers) - len(shown):,} more; -v shows them", "dim"))
+        return lines
+
+    def _worth_knowing(self, infos: Iterable[Finding]) -> list[str]:
+        lines: list[str] = []
+        for one in infos:
+            times = f" ({one.count:,} times)" if one.count > 1 else ""
+            lines += self.screen.wrap(f"{one.code} {one.name}: {one.message}{times}", "  - ")
+            if self.verbose:
+                lines += self._proof(one.proof, "    ")
+                for fix in one.fixes:
+                    lines += [f"  {line}" for line in self._fix(fix)]
+        return self._head("Worth knowing") + lines if lines else []
+
+    def _inputs(self) -> list[str]:
+        lines: list[str] = []
+        for one in self.report.sources:
+            notes = [*([one.unusable] if one.unusable else []), *one.notes]
+            notes += [f"{number:,} records skipped: {reason}" for reason, number in sorted(one.skipped.items())]
+            for note in notes:
+                lines += self.screen.wrap(f"{one.name}: {note}", "  - ")
+        return self._head("About the input") + lines if lines else []
+
+    def _checks(self) -> list[str]:
+        lines = self._head("Checks")
+        for one in self.report.checks:
+            style = {"passed": "ok", "failed": "bad", "crashed": "bad"}.get(one.outcome, "dim")
+            mark = self.screen.paint(f"{one.outcome:<12}", style)
+            reason = f"  {clean(one.reason)}" if one.reason and one.outcome != "failed" else ""
+            lines.append(f"  {mark} {one.code} {one.name}{reason}")
+        return lines
+
+    def _left_out(self) -> list[str]:
+        by: dict[str, list[str]] = {}
+        for one in self.report.suppressed:
+            by.setdefault(one.by, []).append(f"{one.code} {one.name}")
+        return [
+            line
+            for option, names in sorted(by.items())
+            for line in self.screen.wrap(
+                f"{counted(len(names), 'finding')} left out by {option}: {', '.join(sorted(set(names)))}", style="dim"
+            )
+        ]
+
+
+def screen_mark(screen: Screen) -> str:
+    """The mark before a symptom."""
+    return screen.paint("->", "dim")
+
+
+def _grouped(dispatches: Iterable[Dispatch]) -> dict[tuple[str, str], list[Dispatch]]:
+    groups: dict[tuple[str, str], list[Dispatch]] = {}
+    for one in dispatches:
+        if one.outcome in {"unknown", "not-assigned"}:
+            groups.setdefault((one.reason or "the evidence does not show its end", one.missing), []).append(one)
+    return groups
+
+
+def _some(names: list[str], limit: int = 3) -> str:
+    unique = list(dict.fromkeys(names))
+    return ", ".join(unique[:limit]) + (f" and {len(unique) - limit} more" if len(unique) > limit else "")
+
+
+def _worst(dispatches: Sequence[Dispatch]) -> list[Dispatch]:
+    """Those at fault first, each group in time order."""
+    return sorted(dispatches, key=lambda one: one.outcome not in AT_FAULT and one.after not in AT_FAULT)

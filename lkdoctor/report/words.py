@@ -1,0 +1,101 @@
+"""Sentences and small words of the text report, derived from the document."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from lkdoctor.report.json_v1 import Finding, Report
+
+_RANK = {"info": 10, "warning": 20, "error": 30}
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """`1 room`, `2 rooms`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def agent(name: str) -> str:
+    """The agent name as it is shown; the unnamed worker has none."""
+    return name or "(unnamed)"
+
+
+def clock(at: str | None, *, date: bool = True) -> str:
+    """`2026-01-02 03:04:05`, or the time of day alone; empty when unknown."""
+    if at is None:
+        return ""
+    return at[:19].replace("T", " ") if date else at[11:19]
+
+
+def took(seconds: float | None) -> str:
+    """`0.20 s`; empty when unknown."""
+    return "" if seconds is None else f"{seconds:.2f} s"
+
+
+def where(one: Finding) -> str:
+    """The subject in words: `agent "x" in room "y"`."""
+    subject = one.subject
+    parts = []
+    if subject.agent_name is not None:
+        parts.append(f'agent "{subject.agent_name}"' if subject.agent_name else "the unnamed agent")
+    if subject.room:
+        parts.append(f'room "{subject.room}"')
+    if parts:
+        return " in ".join(parts)
+    return f"{subject.kind} {subject.id}".strip()
+
+
+def counts(one: Finding, fail_on: str) -> bool:
+    """True when this finding is one of those that the verdict rests on."""
+    own = one.code in {"LKD901", "LKD902"}
+    return not own and _RANK[one.severity] >= _RANK[fail_on] and one.confidence != "low"
+
+
+def headline(report: Report) -> str:
+    """The verdict in one sentence."""
+    if report.verdict == "problems":
+        guilty = [one for one in report.findings if counts(one, report.gate.fail_on)]
+        worst = guilty[0]
+        if len(guilty) == 1:
+            return f"Fault found: {worst.message}"
+        return f"{len(guilty):,} faults found. The worst: {worst.message}"
+    if report.verdict == "inconclusive":
+        undecided = [one for one in report.dispatches if one.outcome in {"unknown", "not-assigned"}]
+        return (
+            f"Cannot tell: of {counted(report.totals.dispatches, 'dispatch', 'dispatches')}, {len(undecided):,} "
+            f"{'stays' if len(undecided) == 1 else 'stay'} open with this evidence. What to fetch stands below."
+        )
+    if not any(not one.unusable for one in report.sources):
+        return "Nothing could be looked at."
+    if report.totals.dispatches == 0:
+        return "No fault found, and nothing to judge: no agent was dispatched in this evidence."
+    return f"No fault found in {counted(report.totals.dispatches, 'dispatch', 'dispatches')}."
+
+
+def looked_at(report: Report) -> str:
+    """How much the verdict rests on."""
+    used = [one for one in report.sources if not one.unusable]
+    lines = [one.lines for one in used]
+    known = [count for count in lines if count is not None]
+    size = (
+        counted(sum(known), "line")
+        if len(known) == len(lines)
+        else f"{sum(one.bytes for one in used) / 1e6:,.1f} MB"
+    )
+    names = ", ".join(one.name for one in used[:3]) + (f" and {len(used) - 3} more" if len(used) > 3 else "")
+    times = [at for one in used for at in (one.first_at, one.last_at) if at]
+    span = f", {_span(min(times), max(times))}" if times else ""
+    versions = sorted({one.server_version for one in used if one.server_version})
+    version = f", livekit-server {' and '.join(versions)}" if versions else ""
+    totals = report.totals
+    return (
+        f"Looked at {names or 'nothing'}: {size}{span}{version}; {counted(totals.rooms, 'room')}, "
+        f"{counted(totals.workers, 'worker')}, {counted(totals.dispatches, 'dispatch', 'dispatches')}."
+    )
+
+
+def _span(first: str, last: str) -> str:
+    same_day = first[:10] == last[:10]
+    seconds = (datetime.fromisoformat(last[:19]) - datetime.fromisoformat(first[:19])).total_seconds()
+    length = f"{seconds:.0f} s" if seconds < 180 else f"{seconds / 60:.0f} min" if seconds < 7200 else ""
+    length = length or f"{seconds / 3600:.1f} h"
+    return f"{clock(first)} to {clock(last, date=not same_day)} UTC ({length})"
