@@ -1,0 +1,55 @@
+"""What is said about each input after it was read: how much, which times, what was skipped, or why it was of no use."""
+
+from __future__ import annotations
+
+from lkdoctor.collect.server_log.excerpt import excerpt_events
+from lkdoctor.collect.server_log.reader import StreamReader
+from lkdoctor.collect.server_log.sniff import looks_like
+from lkdoctor.dispatch.facts import Event
+from lkdoctor.dispatch.model import SourceNote
+
+_EXCERPT_BYTES = 64 * 1024
+_OTHER_LOGGERS = {"egress": "livekit-egress's log", "sip": "livekit-sip's log", "ingress": "livekit-ingress's log"}
+
+
+def notes_of(reader: StreamReader) -> tuple[list[SourceNote], list[Event]]:
+    """One note for each input of a reader that has come to its end.
+
+    An input without any regular record is tried as lines that were pasted or retyped by hand: their events come second.
+    """
+    chain, parser = reader.chain, reader.parser
+    notes = []
+    events: list[Event] = []
+    for index, given in enumerate(chain.inputs):
+        span = parser.spans[given.name]
+        note = SourceNote(
+            given.name, "server_log", bytes=chain.sizes[index], first_at=span.first, last_at=span.last
+        )
+        note.server_version = span.version
+        opened = chain.opened[index]
+        if opened is None:
+            note.unusable = chain.errors[given.name]
+        else:
+            note.notes.extend(opened.notes)
+        notes.append(note)
+    if len(notes) == 1:
+        notes[0].lines = reader.lines
+    note = notes[-1]
+    note.skipped = dict(parser.skipped)
+    if reader.order.steps_back:
+        note.notes.append(
+            f"the clock steps back {reader.order.steps_back} time(s), by up to {reader.order.largest_step:.1f} s; "
+            "the order of the file was kept there"
+        )
+    if not parser.spans_seen() and not note.unusable:
+        if not parser.records and len(notes) == 1 and reader.bytes <= _EXCERPT_BYTES:
+            events = excerpt_events(reader.head, note.name)
+        if events:
+            note.notes.append("an excerpt without times: its words count, its order and completeness do not")
+        elif not parser.records:
+            note.unusable = f"no livekit-server log; it looks like {looks_like(reader.head)}"
+    elif not parser.records:
+        others = {_OTHER_LOGGERS[name.split(".")[0]] for name in parser.loggers if name.split(".")[0] in _OTHER_LOGGERS}
+        if others:
+            note.unusable = f"no livekit-server log; it looks like {', '.join(sorted(others))}"
+    return notes, events
