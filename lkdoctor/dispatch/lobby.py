@@ -302,8 +302,10 @@ class Lobby:
             new = False if early else self._certainly_new(event, room.name)
         else:
             return
-        if new is None and fields.numParticipants:
+        if fields.numParticipants and not new:
             new = False
+        elif is_agent:
+            new = None  # an agent joins by its job, into a room that something made: a call that no line shows
         person = AgentParticipant(
             fields.participant,
             fields.participant_sid,

@@ -164,6 +164,8 @@ class Pairing:
         line it was.
         """
         for contest in self.contests:
+            if all(rival.outcome is contest.winner.outcome for rival in contest.rivals):
+                contest.winner.certainty = Certainty.HIGH
             for rival in contest.rivals:
                 if rival.outcome is contest.winner.outcome:
                     continue
