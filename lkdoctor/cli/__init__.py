@@ -1,1 +1,83 @@
-"""The command line: one file a command; parse, call, write, exit."""
+"""The command line: one file a command; parse, call, write, exit. A command's file is imported when it is run."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from lkdoctor import __version__
+
+COMMANDS: Final = {
+    "check": "Tell what happened to every dispatch, why, and how to fix it.",
+    "why": "Tell the story of one room, agent, worker, job, dispatch or participant.",
+    "workers": "List who was registered, under which name, since when, with how many jobs.",
+    "checks": "List every code and what it needs.",
+    "explain": "Show the handbook page of one code.",
+    "demo": "Run the whole thing on recorded evidence: no server, no key.",
+    "completion": "Print the script that completes lkdoctor's options in a shell.",
+}
+
+
+class _Commands(click.Group):
+    """Knows every command by name and one line; imports its file when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"lkdoctor.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(_unknown(args[0]))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _unknown(word: str) -> str:
+    import difflib  # noqa: PLC0415 - only on this path
+    from pathlib import Path  # noqa: PLC0415
+
+    near = difflib.get_close_matches(word, COMMANDS, n=1)
+    if near:
+        return f"there is no command {word!r}. Did you mean `lkdoctor {near[0]}`?"
+    if Path(word).exists():
+        return f"there is no command {word!r}. Did you mean `lkdoctor check {word}`?"
+    return f"there is no command {word!r}. The commands are: {', '.join(COMMANDS)}."
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with `lkdoctor demo`, then `lkdoctor check server.log`.",
+)
+@click.version_option(__version__, "--version", "-V", message="%(prog)s %(version)s")
+def group() -> None:
+    """Tells why there is no LiveKit agent in the room, and who got the job."""
+
+
+def main() -> None:
+    """The entry point of the console script; never ends in a traceback."""
+    try:
+        group(prog_name="lkdoctor")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - the last fence: the user gets a sentence
+        click.echo(
+            f"lkdoctor: internal error: {type(error).__name__}: {error}\n"
+            "Please report it with the command that you ran and the first lines of the input.",
+            err=True,
+        )
+        sys.exit(4)

@@ -127,22 +127,35 @@ def _question_order(one: Question) -> tuple[str, str, str, str]:
 
 
 def _crashed(one: Check, error: Exception) -> Finding:
-    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    what = _words(error)
+    return _failure(
+        error,
+        Subject("check", id=one.code.id),
+        f"The check {one.code.id} ({one.code.name}) failed with {what}; its question stays open.",
+        {"check": one.code.id, "module": one.module},
+    )
+
+
+def own_failure(error: BaseException) -> Finding:
+    """The finding that says that lkdoctor itself failed, outside of any check."""
+    return _failure(error, Subject("check", id="lkdoctor"), f"lkdoctor itself failed with {_words(error)}.", {})
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _failure(error: BaseException, subject: Subject, message: str, values: dict[str, str]) -> Finding:
     return Finding(
         code=CHECK_CRASHED,
-        subject=Subject("check", id=one.code.id),
-        message=f"The check {one.code.id} ({one.code.name}) failed with {what}; its question stays open.",
+        subject=subject,
+        message=message,
         severity=CHECK_CRASHED.severity,
-        values={
-            "check": one.code.id,
-            "module": one.module,
-            "error": what,
-            "traceback": "".join(traceback.format_exception(error)),
-        },
+        values={**values, "error": _words(error), "traceback": "".join(traceback.format_exception(error))},
         fixes=(
             Fix(
                 "Report the failure",
-                steps=("Send `lkdoctor check --format json` of the same evidence to the authors of the check.",),
+                steps=("Run the same command with --format json and send its `findings` to lkdoctor's authors.",),
             ),
         ),
     )

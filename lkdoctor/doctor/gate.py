@@ -55,8 +55,8 @@ def verdict(
 
 def exit_status(
     judged: Verdict,
-    findings: Iterable[Finding] = (),
     *,
+    own_error: bool = False,
     interrupted: bool = False,
     usage: bool = False,
     allow_inconclusive: bool = False,
@@ -71,7 +71,7 @@ def exit_status(
         held.add(Exit.INTERRUPTED)
     if usage:
         held.add(Exit.USAGE)
-    if any(one.code.id in OWN for one in findings):
+    if own_error:
         held.add(Exit.OWN_ERROR)
     if judged == "problems" and not exit_zero:
         held.add(Exit.FINDINGS)

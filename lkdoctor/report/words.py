@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from lkdoctor.report.json_v1 import Finding, Report
@@ -56,8 +57,8 @@ def headline(report: Report) -> str:
         guilty = [one for one in report.findings if counts(one, report.gate.fail_on)]
         worst = guilty[0]
         if len(guilty) == 1:
-            return f"Fault found: {worst.message}"
-        return f"{len(guilty):,} faults found. The worst: {worst.message}"
+            return f"Fault found: {first_sentence(worst.message)}"
+        return f"{len(guilty):,} faults found. The worst: {first_sentence(worst.message)}"
     if report.verdict == "inconclusive":
         undecided = [one for one in report.dispatches if one.outcome in {"unknown", "not-assigned"}]
         return (
@@ -71,9 +72,15 @@ def headline(report: Report) -> str:
     return f"No fault found in {counted(report.totals.dispatches, 'dispatch', 'dispatches')}."
 
 
+def first_sentence(message: str) -> str:
+    """`message` up to the end of its first sentence: a full stop before a blank and a capital letter."""
+    found = re.search(r"\.(?= [A-Z\"'`(])", message)
+    return message[: found.end()] if found else message
+
+
 def looked_at(report: Report) -> str:
     """How much the verdict rests on."""
-    used = [one for one in report.sources if not one.unusable]
+    used = [one for one in report.sources if one.kind == "server_log" and not one.unusable]
     lines = [one.lines for one in used]
     known = [count for count in lines if count is not None]
     size = (

@@ -1,0 +1,136 @@
+"""`lkdoctor check`: what happened to every dispatch, why, the proof and the fix."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lkdoctor.cli import options
+
+if TYPE_CHECKING:
+    from lkdoctor.cli.pipeline import Wish
+
+FORMATS = ("text", "json")
+
+
+class OutputType(click.ParamType):
+    """`json=FILE`: one more document, written beside the one on stdout."""
+
+    name = "FORMAT=FILE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        form, found, path = str(value).partition("=")
+        if not found or not path:
+            self.fail(f"{value!r}: write FORMAT=FILE, for example json=report.json", param, ctx)
+        if form not in FORMATS:
+            self.fail(f"{form!r} is no format. Choose from {', '.join(FORMATS)}.", param, ctx)
+        return form, path
+
+
+@click.command("check")
+@options.evidence
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="On stdout.")
+@click.option("-o", "--output", "outputs", type=OutputType(), multiple=True, help="Write this too. Repeatable.")
+@click.option("--select", multiple=True, type=options.CodeType(), help="Only these: LKD303, LKD3xx, no-headroom.")
+@click.option("--ignore", multiple=True, type=options.CodeType(), help="Not these; what was left out is counted.")
+@click.option("--room", "rooms", multiple=True, metavar="NAME", help="Only this room. Repeatable.")
+@click.option("--agent", "agents", multiple=True, metavar="NAME", help="Only this agent name. Repeatable.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["info", "warning", "error"]),
+    default="warning",
+    show_default=True,
+    help="Exit 1 from this severity on (findings of low confidence never count).",
+)
+@click.option("--allow-inconclusive", is_flag=True, help="Exit 0 instead of 3 when the evidence cannot tell.")
+@click.option("--exit-zero", is_flag=True, help="Exit 0 whatever was found (not when something went wrong).")
+@click.option("--all", "list_all", is_flag=True, help="List every dispatch, also above 10,000.")
+@click.option("-q", "--quiet", is_flag=True, help="One line for the verdict and one for each finding.")
+@click.option("-v", "--verbose", is_flag=True, help="All proof, all rows, every check.")
+@options.look
+def command(  # noqa: PLR0913 - click hands over one parameter an option
+    paths: tuple[str, ...],
+    logs: tuple[str, ...],
+    since: float | None,
+    until: float | None,
+    jobs: int | None,
+    form: str,
+    outputs: tuple[tuple[str, str], ...],
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    rooms: tuple[str, ...],
+    agents: tuple[str, ...],
+    fail_on: str,
+    allow_inconclusive: bool,
+    exit_zero: bool,
+    list_all: bool,
+    quiet: bool,
+    verbose: bool,
+    color: str,
+) -> None:
+    """Tell what happened to every dispatch in the evidence, why, the proof and the fix.
+
+    PATHS are server logs (plain, .gz, .zst, as docker, kubectl or journald wrap them; rotated sets and several nodes
+    together), folders and zips that hold some, or - for stdin; without PATHS the current folder is looked at.
+
+    Exit status: 0 nothing found, 1 findings, 2 wrong usage or input, 3 the evidence cannot tell, 4 lkdoctor failed,
+    130 interrupted.
+    """
+    from lkdoctor.cli.pipeline import Wish  # noqa: PLC0415 - --help needs none of it
+    from lkdoctor.doctor.finding import Severity  # noqa: PLC0415
+    from lkdoctor.report.build import Settings  # noqa: PLC0415
+
+    settings = Settings(
+        Severity[fail_on.upper()],
+        allow_inconclusive,
+        options.words(select),
+        options.words(ignore),
+        rooms,
+        agents,
+        list_all,
+    )
+    wish = Wish(paths, logs, since, until, jobs, quiet, settings)
+    sys.exit(run(wish, form, outputs, exit_zero=exit_zero, quiet=quiet, verbose=verbose, color=color))
+
+
+def run(
+    wish: Wish,
+    form: str,
+    outputs: tuple[tuple[str, str], ...] = (),
+    *,
+    exit_zero: bool = False,
+    quiet: bool = False,
+    verbose: bool = False,
+    color: str = "auto",
+) -> int:
+    """Read, judge, write; returns the exit status."""
+    from lkdoctor.cli import output, pipeline  # noqa: PLC0415
+    from lkdoctor.doctor import gate  # noqa: PLC0415
+
+    started_at = time.time()
+    usage = interrupted = failed = False
+    try:
+        collected = pipeline.collect(wish)
+        report = pipeline.report(collected, wish)
+        usage, interrupted = bool(collected.unusable), collected.interrupted
+    except pipeline.InputError as error:
+        raise click.UsageError(str(error)) from None
+    except Exception as error:  # noqa: BLE001 - a failure of lkdoctor's still gives one valid document
+        report = pipeline.crashed(error, started_at, wish.settings)
+        failed = True
+    for complaint in report.errors:
+        output.hint(complaint)
+    problems = output.write_all(report, form, outputs, quiet=quiet, verbose=verbose, color=color)
+    return gate.exit_status(
+        report.verdict,
+        own_error=failed or any(one.code in gate.OWN for one in (*report.findings, *report.symptoms)),
+        interrupted=interrupted,
+        usage=usage or problems,
+        allow_inconclusive=wish.settings.allow_inconclusive,
+        exit_zero=exit_zero,
+    )

@@ -1,0 +1,139 @@
+"""Options that several commands share, and the types of their values."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from lkdoctor.doctor.catalogue import Catalogue
+
+_RELATIVE: Final = re.compile(r"([+-]?)(\d+(?:\.\d+)?)(s|m|h|d)")
+_SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_EARLIEST_EPOCH: Final = 1e9  # a bare number below it is no Unix time of any LiveKit log
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def catalogue() -> Catalogue:
+    """The codes that can occur: the built-in ones and those of installed packages."""
+    from lkdoctor.doctor.catalogue import Catalogue  # noqa: PLC0415
+    from lkdoctor.doctor.codes import CODES  # noqa: PLC0415
+    from lkdoctor.doctor.loader import load  # noqa: PLC0415
+
+    return Catalogue({*CODES, *(one.code for one in load().checks)})
+
+
+class CodeType(click.ParamType):
+    """A code, a name or a family of codes; kept as it was written, checked against the catalogue."""
+
+    name = "code"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from lkdoctor.doctor.catalogue import UnknownCodeError  # noqa: PLC0415
+
+        for word in str(value).split(","):
+            try:
+                catalogue().select(word)
+            except UnknownCodeError as error:
+                self.fail(str(error), param, ctx)
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        from lkdoctor.doctor.codes import CODES  # noqa: PLC0415
+
+        low = incomplete.lower()
+        by_id = [CompletionItem(one.id, help=one.name) for one in CODES if one.id.lower().startswith(low)]
+        by_name = [CompletionItem(one.name, help=one.title) for one in CODES if one.name.startswith(low)]
+        return [*by_id, *by_name] if low else by_id
+
+
+class TimeType(click.ParamType):
+    """A moment as Unix seconds: RFC 3339 (UTC unless it says a zone), Unix seconds, or so long before now (`10m`)."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        found = absolute(value)
+        if found is not None:
+            return found
+        back = seconds_of(value)
+        if back is not None:
+            return time.time() - abs(back)
+        return self.fail(
+            f"{value!r} is no time. Write 2026-01-31T12:00:00Z, 1769860800, or 10m for ten minutes ago.", param, ctx
+        )
+
+
+def absolute(text: str) -> float | None:
+    """Unix seconds of an RFC 3339 time or of a number of seconds; None when `text` is neither."""
+    try:
+        number = float(text)
+    except ValueError:
+        pass
+    else:
+        return number if number >= _EARLIEST_EPOCH else None
+    shape = re.fullmatch(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(\.\d{1,9})?)?\s*(Z|[+-]\d\d:?\d\d)?", text.strip())
+    if shape is None:
+        return None
+    day, clock, fraction, zone = shape.groups()
+    zone = "+00:00" if zone in {None, "Z"} else zone if ":" in zone else f"{zone[:3]}:{zone[3:]}"
+    clock = clock or "00:00"
+    try:
+        moment = datetime.fromisoformat(f"{day}T{clock if clock.count(':') == 2 else clock + ':00'}{zone}")
+    except ValueError:
+        return None
+    return moment.astimezone(timezone.utc).timestamp() + float(fraction or 0)
+
+
+def seconds_of(text: str) -> float | None:
+    """Seconds of `-5m`, `90s`, `+2h`; None when `text` is no such span."""
+    match = _RELATIVE.fullmatch(text.strip().lower().removesuffix(" ago"))
+    if match is None:
+        return None
+    return float(match[2]) * _SECONDS[match[3]] * (-1 if match[1] == "-" else 1)
+
+
+def words(values: tuple[str, ...]) -> tuple[str, ...]:
+    """`--select LKD3,no-worker --select LKD2` as a flat tuple."""
+    return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
+
+
+def evidence(function: Command) -> Command:
+    """The options that say what is read."""
+    for option in reversed(
+        [
+            click.argument("paths", nargs=-1, type=click.Path(path_type=str)),
+            click.option(
+                "--log",
+                "logs",
+                multiple=True,
+                metavar="FILE",
+                help="A file that is a server log, whatever it looks like ('-' is stdin). Repeatable.",
+            ),
+            click.option("--since", type=TimeType(), help="Leave out what is older: 2026-01-31T12:00:00Z, Unix, 10m."),
+            click.option("--until", type=TimeType(), help="Leave out what is younger."),
+            click.option("--jobs", type=click.IntRange(min=1), help="Processes to read with [default: all cores]."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def look(function: Command) -> Command:
+    """The option that says how text looks."""
+    return click.option(
+        "--color",
+        type=click.Choice(["auto", "always", "never"]),
+        default="auto",
+        show_default=True,
+        help="Colour; auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured).",
+    )(function)

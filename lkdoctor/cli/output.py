@@ -1,0 +1,71 @@
+"""Writes finished documents: one on stdout, others to files; everything else that is said goes to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from lkdoctor.redact import mask
+
+if TYPE_CHECKING:
+    from lkdoctor.report.json_v1 import Report
+
+
+def hint(text: str) -> None:
+    """One line on stderr."""
+    from lkdoctor.report.screen import clean  # noqa: PLC0415
+
+    for line in text.splitlines():
+        print(f"lkdoctor: {clean(mask(line))}", file=sys.stderr)
+
+
+def document(report: Report, form: str, *, quiet: bool, verbose: bool, color: str, to_file: bool) -> bytes:
+    """The report in this format, as bytes."""
+    if form == "json":
+        from lkdoctor.report import json_v1  # noqa: PLC0415
+
+        return json_v1.encode(report)
+    from lkdoctor.report import screen, text  # noqa: PLC0415
+
+    choice = cast("Literal['auto', 'always', 'never']", "never" if to_file and color == "auto" else color)
+    width = screen.PIPE_WIDTH if to_file else screen.width_of(sys.stdout)
+    on = screen.Screen(width, screen.wants_color(choice, sys.stdout))
+    return text.write(report, on, quiet=quiet, verbose=verbose).encode("utf-8", "backslashreplace")
+
+
+def write_all(
+    report: Report,
+    form: str,
+    outputs: tuple[tuple[str, str], ...],
+    *,
+    quiet: bool = False,
+    verbose: bool = False,
+    color: str = "auto",
+) -> bool:
+    """Write every document; True when a file could not be written (said on stderr, the others are written)."""
+    failed = False
+    for other, path in outputs:
+        content = document(report, other, quiet=quiet, verbose=verbose, color=color, to_file=True)
+        try:
+            Path(path).write_bytes(content)
+        except OSError as error:
+            hint(f"-o {other}={path}: {error.strerror or error}; the report was not written there")
+            failed = True
+    to_stdout(document(report, form, quiet=quiet, verbose=verbose, color=color, to_file=False))
+    return failed
+
+
+def to_stdout(content: bytes) -> None:
+    """Write to stdout in its own encoding; a reader that went away (`| head`) is no error."""
+    encoding = (sys.stdout.encoding or "utf-8").lower().replace("_", "-")
+    if encoding not in {"utf-8", "utf8"}:
+        content = content.decode().encode(encoding, "backslashreplace")
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit; let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

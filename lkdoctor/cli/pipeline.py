@@ -1,0 +1,186 @@
+"""From paths to a report: collect, join, check, build. What `check`, `why`, `workers` and `demo` share."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from lkdoctor.cli.progress import Progress
+from lkdoctor.collect.case import CaseInputs, MissingInput, Other, find_inputs
+from lkdoctor.collect.server_log import LogInput, ServerLogs
+from lkdoctor.dispatch.facts import Event
+from lkdoctor.dispatch.model import SourceNote, Stories
+from lkdoctor.dispatch.stories import join
+from lkdoctor.doctor import engine, loader
+from lkdoctor.doctor.evidence import Evidence
+from lkdoctor.doctor.finding import Finding
+from lkdoctor.report.build import RunFacts, Settings, build
+from lkdoctor.report.narrow import narrow
+
+if TYPE_CHECKING:
+    from lkdoctor.report.json_v1 import Report
+
+# Evidence that is recognised in a case; what is not named here (a scenario's own description) is not mentioned.
+KINDS = {
+    "worker_log": "a worker's log",
+    "api": "recorded API answers",
+    "livekit_yaml": "a server configuration",
+    "compose": "a compose file",
+    "dotenv": "an environment file",
+    "token": "a token",
+    "host": "facts about a host",
+    "containers": "facts about containers",
+}
+
+
+class InputError(Exception):
+    """The evidence that was named cannot be used; the message says which and what to do."""
+
+
+class _StoppedError(Exception):
+    """Ctrl-C, seen while reading."""
+
+
+@dataclass(slots=True)
+class Collected:
+    """What one run read, and the stories in it."""
+
+    stories: Stories
+    logs: ServerLogs
+    started_at: float
+    interrupted: bool = False
+    unusable: tuple[str, ...] = ()  # why nothing could be used, one sentence an input
+
+
+@dataclass(slots=True)
+class Wish:
+    """What is to be read."""
+
+    paths: tuple[str, ...] = ()
+    logs: tuple[str, ...] = ()
+    since: float | None = None
+    until: float | None = None
+    jobs: int | None = None
+    quiet: bool = False
+    settings: Settings = field(default_factory=Settings)
+
+
+class _Interrupt:
+    """Turns the first Ctrl-C into a request to stop, so that what was read is still told; the second one kills."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> _Interrupt:
+        try:
+            self._before = signal.signal(signal.SIGINT, self._handle)
+        except ValueError:  # not the main thread (a caller's own program): its Ctrl-C stays its own
+            self._before = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def watch(self, events: Iterable[Event]) -> Iterator[Event]:
+        """`events` until Ctrl-C."""
+        try:
+            for event in events:
+                if self.asked:
+                    return
+                yield event
+        except _StoppedError:
+            return
+
+    def stop(self) -> None:
+        """Called while bytes are read: between two events there may be gigabytes."""
+        if self.asked:
+            raise _StoppedError
+
+
+def collect(wish: Wish) -> Collected:
+    """Read the evidence and join it into stories.
+
+    Raises:
+        InputError: a path does not exist, or holds nothing that can be read.
+    """
+    started_at = time.time()
+    paths = wish.paths or (() if wish.logs else (".",))
+    try:
+        inputs = find_inputs(paths, logs=wish.logs)
+    except MissingInput as error:
+        raise InputError(str(error)) from None
+    if not inputs.server_logs:
+        raise InputError(_nothing(wish, inputs))
+    total = sum(_size(one) for one in inputs.server_logs)
+    with _Interrupt() as interrupt, Progress(total, sys.stderr, quiet=wish.quiet) as progress:
+
+        def advance(done: int, size: int | None) -> None:
+            interrupt.stop()
+            progress(done, size)
+
+        logs = ServerLogs(
+            inputs.server_logs, since=wish.since, until=wish.until, jobs=wish.jobs, progress=advance
+        )
+        stories = join(interrupt.watch(logs.events()))
+    stories.sources = logs.notes or [
+        SourceNote(one.name, "server_log", notes=["reading was interrupted"]) for one in inputs.server_logs
+    ]
+    stories.sources += [_beside(one) for one in inputs.others if one.kind in KINDS]
+    used = [one for one in stories.sources if one.kind == "server_log" and not one.unusable]
+    reasons = () if used else tuple(f"{one.name}: {one.unusable}" for one in stories.sources if one.unusable)
+    return Collected(stories, logs, started_at, interrupt.asked, reasons)
+
+
+def _size(given: LogInput) -> int:
+    """Bytes on the disk; 0 when that is not known (stdin, a member of a zip)."""
+    return given.path.stat().st_size if given.path is not None and given.path.is_file() and not given.member else 0
+
+
+def _beside(one: Other) -> SourceNote:
+    return SourceNote(one.name, one.kind, notes=[f"{KINDS[one.kind]}; this version of lkdoctor reads server logs only"])
+
+
+def _nothing(wish: Wish, inputs: CaseInputs) -> str:
+    given = ", ".join(wish.paths) or "the current folder"
+    found = "; ".join(f"{one.name} looks like {one.looks or KINDS.get(one.kind, one.kind)}" for one in inputs.others)
+    also = f" Found there: {found}." if found else ""
+    return (
+        f"no server log in {given}.{also} Name the file (`lkdoctor check FILE`), or use `--log FILE` when it is one "
+        "all the same; `docker logs CONTAINER 2>&1 | lkdoctor check -` reads a container's."
+    )
+
+
+def report(collected: Collected, wish: Wish) -> Report:
+    """Run the checks on what was collected and build the report."""
+    loaded = loader.load()
+    stories = collected.stories
+    diagnosis = engine.run(loaded.checks, Evidence.of(stories), loaded.findings)
+    narrowed, diagnosis, suppressed = narrow(stories, diagnosis, wish.settings)
+    run = RunFacts(
+        collected.started_at,
+        time.time() - collected.started_at,
+        interrupted=collected.interrupted,
+        errors=collected.unusable,
+        suppressed=tuple(suppressed),
+    )
+    return build(narrowed, diagnosis, resolve=collected.logs.resolve, run=run, settings=wish.settings)
+
+
+def crashed(error: BaseException, started_at: float, settings: Settings) -> Report:
+    """A valid report that says only that lkdoctor itself failed."""
+    finding: Finding = engine.own_failure(error)
+    diagnosis = engine.Diagnosis((finding,), (), (), ())
+    run = RunFacts(started_at, time.time() - started_at, errors=(finding.message,))
+    return build(Stories(), diagnosis, resolve=lambda _: {}, run=run, settings=settings)

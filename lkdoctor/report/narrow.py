@@ -1,0 +1,111 @@
+"""Leaves out what the user did not ask for: by code, room and agent name. Nothing is lost silently."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from lkdoctor.dispatch.model import Dispatch, Stories
+from lkdoctor.doctor.catalogue import Catalogue
+from lkdoctor.doctor.codes import CODES, INPUT_UNREADABLE
+from lkdoctor.doctor.engine import CheckOutcome, Diagnosis, Result
+from lkdoctor.doctor.finding import Code, Finding, Subject
+from lkdoctor.doctor.gate import OWN
+from lkdoctor.report.build import Settings
+
+Left = list[tuple[Finding, str]]
+# What lkdoctor could not do is told whatever was selected.
+ALWAYS = OWN | {INPUT_UNREADABLE.id}
+
+
+def narrow(stories: Stories, diagnosis: Diagnosis, settings: Settings) -> tuple[Stories, Diagnosis, Left]:
+    """The stories and findings that were asked for, and the findings left out by `--ignore`."""
+    left: Left = []
+    catalogue = Catalogue({*CODES, *(one.code for one in diagnosis.outcomes)})
+    if settings.rooms or settings.agents:
+        stories, diagnosis = _by_subject(stories, diagnosis, settings)
+    if settings.select:
+        diagnosis = _selected(diagnosis, _codes(catalogue, settings.select))
+    if settings.ignore:
+        diagnosis = _without(diagnosis, catalogue, settings.ignore, left)
+    return stories, diagnosis, left
+
+
+def _codes(catalogue: Catalogue, words: Iterable[str]) -> frozenset[Code]:
+    return frozenset().union(*(catalogue.select(word) for word in words))
+
+
+def _by_subject(stories: Stories, diagnosis: Diagnosis, settings: Settings) -> tuple[Stories, Diagnosis]:
+    rooms, agents = set(settings.rooms), set(settings.agents)
+
+    def wanted(one: Dispatch) -> bool:
+        return (not rooms or one.room in rooms) and (not agents or one.agent_name in agents)
+
+    kept = [one for one in stories.dispatches if wanted(one)]
+    their_rooms = {one.room for one in kept} | rooms
+    their_agents = {one.agent_name for one in kept} | agents
+
+    def about(subject: Subject) -> bool:
+        if subject.room and subject.room not in their_rooms:
+            return False
+        return subject.agent_name is None or subject.agent_name in their_agents
+
+    def keep(one: Finding) -> bool:
+        return any(about(subject) for subject in one.folds) if one.folds else about(one.subject)
+
+    stories = replace(stories, dispatches=kept, folded={})
+    return stories, replace(
+        diagnosis,
+        findings=tuple(one for one in diagnosis.findings if keep(one)),
+        symptoms=tuple(one for one in diagnosis.symptoms if keep(one)),
+        questions=tuple(one for one in diagnosis.questions if about(one.open.subject)),
+    )
+
+
+def _selected(diagnosis: Diagnosis, codes: frozenset[Code]) -> Diagnosis:
+    chosen = {one.id for one in codes} | ALWAYS
+    beneath = {one.fingerprint: one.code.id for one in diagnosis.symptoms}
+
+    # A selected symptom keeps its cause: asking about LKD301 must not hide that LKD202 is why.
+    def keep(one: Finding) -> bool:
+        return one.code.id in chosen or any(beneath.get(mark) in chosen for mark in one.explains)
+
+    findings = tuple(one for one in diagnosis.findings if keep(one))
+    marks = {mark for one in findings for mark in one.explains}
+    return replace(
+        diagnosis,
+        findings=findings,
+        symptoms=tuple(one for one in diagnosis.symptoms if one.fingerprint in marks),
+        questions=tuple(one for one in diagnosis.questions if one.code.id in chosen),
+        outcomes=tuple(_skipped(one, lambda code: code.id in chosen, "not selected") for one in diagnosis.outcomes),
+    )
+
+
+def _without(diagnosis: Diagnosis, catalogue: Catalogue, words: Iterable[str], left: Left) -> Diagnosis:
+    by_code = {code.id: f"--ignore {word}" for word in words for code in catalogue.select(word)}
+    for own in OWN:
+        by_code.pop(own, None)
+    dropped = {one.fingerprint for one in (*diagnosis.findings, *diagnosis.symptoms) if one.code.id in by_code}
+    # With a cause go its symptoms: they would come back as if they had no cause.
+    gone = {mark for one in diagnosis.findings if one.fingerprint in dropped for mark in one.explains}
+    for one in diagnosis.findings:
+        if one.fingerprint in dropped:
+            left.append((one, by_code[one.code.id]))
+    for one in diagnosis.symptoms:
+        if one.fingerprint in dropped and one.fingerprint not in gone:
+            left.append((one, by_code[one.code.id]))
+    return replace(
+        diagnosis,
+        findings=tuple(
+            replace(one, explains=tuple(mark for mark in one.explains if mark not in dropped))
+            for one in diagnosis.findings
+            if one.fingerprint not in dropped
+        ),
+        symptoms=tuple(one for one in diagnosis.symptoms if one.fingerprint not in dropped | gone),
+        questions=tuple(one for one in diagnosis.questions if one.code.id not in by_code),
+        outcomes=tuple(_skipped(one, lambda code: code.id not in by_code, "ignored") for one in diagnosis.outcomes),
+    )
+
+
+def _skipped(one: CheckOutcome, wanted: Callable[[Code], bool], why: str) -> CheckOutcome:
+    return one if wanted(one.code) else replace(one, result=Result.SKIPPED, reason=why)
