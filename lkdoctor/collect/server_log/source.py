@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import sys
 import zipfile
@@ -36,13 +37,28 @@ class LogInput:
         """False for a pipe, which can be read only once."""
         return self.path is not None and (self.path.is_file() or not self.path.exists())
 
+    @property
+    def size_on_disk(self) -> int:
+        """Bytes to be read from the disk, compressed if so; 0 when not known (pipes)."""
+        if self.path is None or not self.path.is_file():
+            return 0
+        if self.member:
+            with contextlib.suppress(OSError, KeyError, zipfile.BadZipFile), zipfile.ZipFile(self.path) as archive:
+                return archive.getinfo(self.member).compress_size
+            return 0
+        return self.path.stat().st_size
 
-class Raw(Protocol):
+
+class Closing(Protocol):
+    """Something open."""
+
+    def close(self) -> None: ...
+
+
+class Raw(Closing, Protocol):
     """The little that is asked of a byte stream."""
 
     def readinto(self, buffer: memoryview, /) -> int | None: ...
-
-    def close(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -72,7 +88,7 @@ class Opened:
 class _Pulled(io.RawIOBase):
     """A readable stream over an iterator of byte blocks."""
 
-    def __init__(self, blocks: Iterator[bytes], under: Raw) -> None:
+    def __init__(self, blocks: Iterator[bytes], under: Closing) -> None:
         self._blocks = blocks
         self._under = under
         self._rest = memoryview(b"")
@@ -105,7 +121,7 @@ def open_input(given: LogInput) -> Opened:
     size: int | None = None
     raw: Raw
     if given.path is None:
-        raw = sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer
+        raw = _Stdin()
     elif given.member:
         raw = _open_member(given.path, given.member)
     else:
@@ -127,6 +143,19 @@ def open_input(given: LogInput) -> Opened:
         opened.notes.append(f"read as {encoding}; offsets count the bytes of its UTF-8 form")
         _pull(opened, _transcode(opened.raw, encoding))
     return opened
+
+
+class _Stdin(io.RawIOBase):
+    """Standard input, past Python's buffer where there is one; it stays open."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        stdin = sys.stdin.buffer
+        block = stdin.read1(len(buffer)) if isinstance(stdin, io.BufferedReader) else stdin.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
 
 
 def _open_member(path: Path, member: str) -> Raw:

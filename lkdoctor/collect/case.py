@@ -1,0 +1,212 @@
+"""What the user named (folders, zips, files, `-`), as inputs: which are server logs, and what the others are.
+
+A case is a folder, or the same folder zipped, known by its files' content and by their names. Nothing is unpacked to
+disk: members of a zip are read as streams.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from lkdoctor.collect.server_log.sniff import looks_like, sniff
+from lkdoctor.collect.server_log.source import LogInput, open_input
+from lkdoctor.dispatch.model import SourceNote
+
+_HEAD: Final = 64 * 1024
+_MOST_FILES: Final = 2000
+_MOST_BYTES: Final = 1 << 40  # what all members of a zip claim to unpack to
+
+#: Files of a case that are no logs, by name.
+_NAMES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
+    ("api", re.compile(r"api\.jsonl$")),
+    ("livekit_yaml", re.compile(r"(?:livekit|config)\.ya?ml$")),
+    ("compose", re.compile(r"(?:docker-)?compose(?:\.[\w-]+)?\.ya?ml$")),
+    ("dotenv", re.compile(r"\.env(?:\..+)?$")),
+    ("token", re.compile(r"token.*\.(?:txt|jwt)$")),
+    ("host", re.compile(r"host\.json$")),
+    ("containers", re.compile(r"containers\.json$")),
+)
+_SERVER_LOG: Final = re.compile(r"(?:server|livekit).*\.(?:log|txt|jsonl?)\b")
+_WORKER_LOG: Final = re.compile(r"(?:worker|agent).*\.(?:log|txt|jsonl?)\b")
+_ANY_LOG: Final = re.compile(r"\.(?:log|out|err|txt|jsonl|gz|zst)(?:$|\W)|-json\.log")
+
+
+class MissingInput(Exception):
+    """An input that cannot be read: which one, and what to do."""
+
+    def __init__(self, path: str, advice: str) -> None:
+        super().__init__(f"{path}: {advice}")
+        self.path = path
+        self.advice = advice
+
+
+@dataclass(slots=True)
+class CaseInputs:
+    """Everything that was named, sorted into what it is. `errors` are whole sentences: what cannot be read, what to do."""
+
+    server_logs: list[LogInput] = field(default_factory=list)
+    others: list[SourceNote] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @classmethod
+    def find(
+        cls,
+        paths: Sequence[str | Path],
+        *,
+        logs: Sequence[str | Path] = (),
+        worker_logs: Sequence[str | Path] = (),
+    ) -> CaseInputs:
+        """Sort `paths` into what they are; `logs` and `worker_logs` are taken as such whatever they look like.
+
+        Raises nothing: what does not exist or cannot be opened is in `errors`.
+        """
+        found = cls()
+        for log in logs:
+            with found._noting():
+                found._add(_plain(log, forced=True), "server_log", "")
+        for log in worker_logs:
+            with found._noting():
+                found._add(_plain(log), "worker_log", "")
+        for path in paths:
+            with found._noting():
+                found._sort(str(path))
+        return found
+
+    @contextlib.contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except MissingInput as error:
+            self.errors.append(str(error))
+
+    def _sort(self, text: str) -> None:
+        path = Path(text)
+        if text == "-":
+            self._add(LogInput("-"), "server_log", "")
+        elif path.is_dir():
+            self._members(_members_of_folder(path))
+        elif path.is_file() and path.suffix != ".log" and zipfile.is_zipfile(path):
+            self._members(_members_of_zip(path))
+        else:
+            given = _plain(text)
+            # A pipe can be read only once, so its beginning is not looked at here.
+            kind, looks = _kind(given, path.name) if path.is_file() else ("server_log", "")
+            # A file named on the command line is tried in any case: the note on it then says what it looks like.
+            self._add(given, "server_log" if kind == "unknown" else kind, looks)
+
+    def _members(self, members: Iterable[tuple[LogInput, str]]) -> None:
+        for given, name in members:
+            kind, looks = _kind(given, name)
+            if kind == "unknown" and _SERVER_LOG.match(name):
+                kind = "server_log"
+            if kind != "unknown" or _ANY_LOG.search(name):
+                self._add(given, kind, looks)
+
+    def _add(self, given: LogInput, kind: str, looks: str) -> None:
+        if given.name in {one.name for one in self.server_logs} | {one.name for one in self.others}:
+            return
+        if kind == "server_log":
+            self.server_logs.append(given)
+            return
+        note = SourceNote(given.name, kind, bytes=given.size_on_disk)
+        if kind == "unknown":
+            note.unusable = f"no evidence that this version reads; it looks like {looks}"
+        else:
+            note.notes.append(f"not read by this version{f'; it looks like {looks}' if looks else ''}")
+        self.others.append(note)
+
+
+def _plain(text: str | Path, *, forced: bool = False) -> LogInput:
+    return LogInput("-", forced=forced) if str(text) == "-" else _file(str(text), forced=forced)
+
+
+def _file(text: str, *, forced: bool = False) -> LogInput:
+    path = Path(text)
+    if path.is_dir():
+        raise MissingInput(text, "is a folder; name a file here, or give the folder without an option")
+    try:
+        if path.is_file():
+            with open(path, "rb"):
+                pass
+        else:
+            path.stat()
+    except FileNotFoundError:
+        raise MissingInput(text, "no such file; check the path (relative paths start at the current folder)") from None
+    except OSError as error:
+        raise MissingInput(text, f"cannot be opened: {error.strerror or error}") from None
+    return LogInput(text, path, forced=forced)
+
+
+def _members_of_folder(folder: Path) -> Iterable[tuple[LogInput, str]]:
+    try:
+        found = sorted(one for one in folder.iterdir() if one.is_file())
+    except OSError as error:
+        raise MissingInput(str(folder), f"cannot be listed: {error.strerror or error}") from None
+    wanted = [one for one in found if _is_evidence(one.name)]
+    if len(wanted) > _MOST_FILES:
+        raise MissingInput(str(folder), f"holds {len(wanted)} logs; name those that you mean")
+    return [(LogInput(str(one), one), one.name) for one in wanted]
+
+
+def _members_of_zip(path: Path) -> Iterable[tuple[LogInput, str]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = [one for one in archive.infolist() if not one.is_dir()]
+    except (OSError, zipfile.BadZipFile) as error:
+        raise MissingInput(str(path), f"is a damaged zip ({error}); unpack it with another tool and give the folder") from None
+    if len(infos) > _MOST_FILES or sum(one.file_size for one in infos) > _MOST_BYTES:
+        raise MissingInput(str(path), "unpacks to too much for a case; name the log itself")
+    if any(one.flag_bits & 1 for one in infos):
+        raise MissingInput(str(path), "is encrypted; unpack it and give the folder")
+    members = []
+    for info in sorted(infos, key=lambda one: one.filename):
+        name = info.filename.rsplit("/", 1)[-1]
+        if info.filename.startswith("__MACOSX/") or ".." in info.filename.split("/") or not _is_evidence(name):
+            continue
+        members.append((LogInput(f"{path}/{info.filename}", path, info.filename), name))
+    return members
+
+
+def _is_evidence(name: str) -> bool:
+    return _by_name(name) != "" or bool(_ANY_LOG.search(name))
+
+
+def _by_name(name: str) -> str:
+    return next((kind for kind, pattern in _NAMES if pattern.match(name)), "")
+
+
+def _kind(given: LogInput, name: str) -> tuple[str, str]:
+    """What a file is: by name when that says it, else by its beginning."""
+    kind = _by_name(name)
+    if kind:
+        return kind, ""
+    head = _head(given)
+    if sniff(head.split(b"\n")) is not None or head.startswith(b"could not parse config: "):
+        return "server_log", ""
+    looks = looks_like(head)
+    if "agent worker" in looks or (_WORKER_LOG.match(name) and not _SERVER_LOG.match(name)):
+        return "worker_log", looks
+    if "api.jsonl" in looks:
+        return "api", looks
+    return "unknown", looks
+
+
+def _head(given: LogInput) -> bytes:
+    try:
+        opened = open_input(given)
+    except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise MissingInput(given.name, f"cannot be opened: {error}") from None
+    try:
+        buffer = bytearray(_HEAD)
+        have = 0
+        while have < _HEAD and (count := opened.readinto(memoryview(buffer)[have:])):
+            have += count
+        return bytes(buffer[:have])
+    finally:
+        opened.close()
