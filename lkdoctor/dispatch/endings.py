@@ -64,7 +64,10 @@ class Endings:
                 if launch.job_type == job_type and launch.ended_at is None and launch.job_id is None:
                     if launch.participant in (None, fields.participant or None) or not fields.participant:
                         return dispatch, launch
-        if job_type != rules.JT_ROOM and named:
+        if job_type == rules.JT_ROOM:
+            # another type's line came first, and the request is not in the evidence: this is its JT_ROOM launch
+            named = [one for one in named if all(launch.job_type != rules.JT_ROOM for launch in one.launches)]
+        if named:
             dispatch = min(named, key=lambda one: sum(launch.job_type == job_type for launch in one.launches))
             return dispatch, self.lobby.launch(dispatch, job_type, None, fields.participant or None)
         return self._seen(room, name, job_type, event, fields)

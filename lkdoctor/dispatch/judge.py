@@ -6,6 +6,7 @@ something only when the evidence would have shown a line; otherwise the outcome 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -24,9 +25,10 @@ from lkdoctor.dispatch.model import (
     ServerRun,
     Stories,
 )
+from lkdoctor.dispatch.pairing import LATE_JAMMED
 
 JOIN_PATIENCE: Final = 20.0  # seconds: a cold job process and its connection take up to 10 s each
-SILENCE: Final = rules.SETTLE + 4.0  # a launch that ended without a line has certainly ended by then
+SILENCE: Final = rules.SETTLE + 0.5  # a launch that ended without a line has certainly ended by then
 
 FETCH_START: Final = (
     "the server's log from its start (`starting LiveKit server`) on, or at least from before the workers registered"
@@ -89,6 +91,15 @@ class Judge:
 
     stories: Stories
     types: Mapping[str, set[str]]  # agent name -> job types that its workers register, as far as seen
+
+    silence: float = SILENCE
+
+    def __post_init__(self) -> None:
+        """A node that waits for hung workers, or surveys many unknown names, starts its launches late, in waves."""
+        endings = Counter(one.outcome for one in _launches(self.stories))
+        waves = rules.ANSWER_BUDGET * (endings[Outcome.ANSWER_TIMEOUT] // rules.IN_FLIGHT)
+        surveys = rules.SURVEY * (endings[Outcome.NAME_NOT_SERVED] // rules.SURVEY_SLOTS)
+        self.silence = min(SILENCE + waves + surveys, LATE_JAMMED)
 
     # -- outcome ------------------------------------------------------------------------------------------------------
 
@@ -307,7 +318,7 @@ class Judge:
     def _early(self, dispatch: Dispatch) -> bool:
         """True when the evidence ends before the launch must have ended."""
         last = self.stories.last_at
-        return dispatch.asked_at is not None and last is not None and last - dispatch.asked_at < SILENCE
+        return dispatch.asked_at is not None and last is not None and last - dispatch.asked_at < self.silence
 
     def _unsettled(self, dispatch: Dispatch) -> bool:
         """True when the server stopped before the launch must have ended."""
@@ -315,7 +326,7 @@ class Judge:
         if at is None:
             return False
         return any(
-            run.stopped_at is not None and at <= run.stopped_at < at + SILENCE and (run.first_at or 0) <= at
+            run.stopped_at is not None and at <= run.stopped_at < at + self.silence and (run.first_at or 0) <= at
             for run in self.stories.runs
         )
 
@@ -381,12 +392,8 @@ class Judge:
 
 
 def _people_at(room: Room, at: float) -> bool:
-    return any(
-        not one.dependent
-        and (one.joined_at is None or one.joined_at <= at)
-        and (one.left_at is None or one.left_at > at + 0.5)
-        for one in room.people
-    )
+    """Was a person in the room when the agent went, or did one come later?"""
+    return any(not one.dependent and (one.left_at is None or one.left_at > at + 0.5) for one in room.people)
 
 
 def _best(launches: list[Launch]) -> Launch:
