@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FORMATS = ("text", "json")
 
 
-class OutputType(click.ParamType):
+class OutputType(options.ParamType):
     """`json=FILE`: one more document, written beside the one on stdout."""
 
     name = "FORMAT=FILE"

@@ -14,6 +14,10 @@ from click.shell_completion import CompletionItem
 if TYPE_CHECKING:
     from lkdoctor.doctor.catalogue import Catalogue
 
+    ParamType = click.ParamType[Any]
+else:
+    ParamType = click.ParamType  # not generic in older releases of click
+
 _RELATIVE: Final = re.compile(r"([+-]?)(\d+(?:\.\d+)?)(s|m|h|d)")
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _EARLIEST_EPOCH: Final = 1e9  # a bare number below it is no Unix time of any LiveKit log
@@ -30,7 +34,7 @@ def catalogue() -> Catalogue:
     return Catalogue({*CODES, *(one.code for one in load().checks)})
 
 
-class CodeType(click.ParamType):
+class CodeType(ParamType):
     """A code, a name or a family of codes; kept as it was written, checked against the catalogue."""
 
     name = "code"
@@ -54,7 +58,7 @@ class CodeType(click.ParamType):
         return [*by_id, *by_name] if low else by_id
 
 
-class TimeType(click.ParamType):
+class TimeType(ParamType):
     """A moment as Unix seconds: RFC 3339 (UTC unless it says a zone), Unix seconds, or so long before now (`10m`)."""
 
     name = "time"
@@ -100,6 +104,13 @@ def seconds_of(text: str) -> float | None:
     if match is None:
         return None
     return float(match[2]) * _SECONDS[match[3]] * (-1 if match[1] == "-" else 1)
+
+
+def clock_on_day(text: str, day: float) -> float | None:
+    """Unix seconds of a time of day (`12:00`, `12:00:30`) on the UTC day of `day`; None when `text` is none."""
+    if not re.fullmatch(r"\d\d:\d\d(:\d\d)?", text.strip()):
+        return None
+    return absolute(f"{datetime.fromtimestamp(day, timezone.utc):%Y-%m-%d}T{text.strip()}Z")
 
 
 def words(values: tuple[str, ...]) -> tuple[str, ...]:

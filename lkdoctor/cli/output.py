@@ -11,6 +11,7 @@ from lkdoctor.redact import mask
 
 if TYPE_CHECKING:
     from lkdoctor.report.json_v1 import Report
+    from lkdoctor.report.screen import Screen
 
 
 def hint(text: str) -> None:
@@ -27,12 +28,24 @@ def document(report: Report, form: str, *, quiet: bool, verbose: bool, color: st
         from lkdoctor.report import json_v1  # noqa: PLC0415
 
         return json_v1.encode(report)
-    from lkdoctor.report import screen, text  # noqa: PLC0415
+    from lkdoctor.report import text  # noqa: PLC0415
+
+    on = screen(color, to_file=to_file)
+    return text.write(report, on, quiet=quiet, verbose=verbose).encode("utf-8", "backslashreplace")
+
+
+def screen(color: str, *, to_file: bool = False) -> Screen:
+    """The screen behind stdout, or a file's; `color` is the option's value."""
+    from lkdoctor.report import screen as screens  # noqa: PLC0415
 
     choice = cast("Literal['auto', 'always', 'never']", "never" if to_file and color == "auto" else color)
-    width = screen.PIPE_WIDTH if to_file else screen.width_of(sys.stdout)
-    on = screen.Screen(width, screen.wants_color(choice, sys.stdout))
-    return text.write(report, on, quiet=quiet, verbose=verbose).encode("utf-8", "backslashreplace")
+    width = screens.PIPE_WIDTH if to_file else screens.width_of(sys.stdout)
+    return screens.Screen(width, screens.wants_color(choice, sys.stdout))
+
+
+def lines(text: list[str]) -> bytes:
+    """Lines as bytes for `to_stdout`."""
+    return ("\n".join(text) + "\n").encode("utf-8", "backslashreplace")
 
 
 def write_all(

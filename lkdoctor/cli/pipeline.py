@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lkdoctor.cli.progress import Progress
-from lkdoctor.collect.case import CaseInputs, MissingInput, Other, find_inputs
+from lkdoctor.collect.case import CaseInputs
 from lkdoctor.collect.server_log import LogInput, ServerLogs
 from lkdoctor.dispatch.facts import Event
 from lkdoctor.dispatch.model import SourceNote, Stories
@@ -25,17 +25,8 @@ from lkdoctor.report.narrow import narrow
 if TYPE_CHECKING:
     from lkdoctor.report.json_v1 import Report
 
-# Evidence that is recognised in a case; what is not named here (a scenario's own description) is not mentioned.
-KINDS = {
-    "worker_log": "a worker's log",
-    "api": "recorded API answers",
-    "livekit_yaml": "a server configuration",
-    "compose": "a compose file",
-    "dotenv": "an environment file",
-    "token": "a token",
-    "host": "facts about a host",
-    "containers": "facts about containers",
-}
+# What describes a case is no evidence in it.
+OWN_FILES = frozenset({"scenario", "manifest", "config"})
 
 
 class InputError(Exception):
@@ -117,10 +108,9 @@ def collect(wish: Wish) -> Collected:
     """
     started_at = time.time()
     paths = wish.paths or (() if wish.logs else (".",))
-    try:
-        inputs = find_inputs(paths, logs=wish.logs)
-    except MissingInput as error:
-        raise InputError(str(error)) from None
+    inputs = CaseInputs.find(paths, logs=wish.logs)
+    if inputs.errors:
+        raise InputError("\n".join(inputs.errors))
     if not inputs.server_logs:
         raise InputError(_nothing(wish, inputs))
     total = sum(_size(one) for one in inputs.server_logs)
@@ -137,7 +127,7 @@ def collect(wish: Wish) -> Collected:
     stories.sources = logs.notes or [
         SourceNote(one.name, "server_log", notes=["reading was interrupted"]) for one in inputs.server_logs
     ]
-    stories.sources += [_beside(one) for one in inputs.others if one.kind in KINDS]
+    stories.sources += [one for one in inputs.others if one.kind not in OWN_FILES]
     used = [one for one in stories.sources if one.kind == "server_log" and not one.unusable]
     reasons = () if used else tuple(f"{one.name}: {one.unusable}" for one in stories.sources if one.unusable)
     return Collected(stories, logs, started_at, interrupt.asked, reasons)
@@ -148,13 +138,9 @@ def _size(given: LogInput) -> int:
     return given.path.stat().st_size if given.path is not None and given.path.is_file() and not given.member else 0
 
 
-def _beside(one: Other) -> SourceNote:
-    return SourceNote(one.name, one.kind, notes=[f"{KINDS[one.kind]}; this version of lkdoctor reads server logs only"])
-
-
 def _nothing(wish: Wish, inputs: CaseInputs) -> str:
     given = ", ".join(wish.paths) or "the current folder"
-    found = "; ".join(f"{one.name} looks like {one.looks or KINDS.get(one.kind, one.kind)}" for one in inputs.others)
+    found = "; ".join(f"{one.name}: {one.unusable}" for one in inputs.others if one.kind not in OWN_FILES)
     also = f" Found there: {found}." if found else ""
     return (
         f"no server log in {given}.{also} Name the file (`lkdoctor check FILE`), or use `--log FILE` when it is one "

@@ -106,7 +106,7 @@ def build(  # noqa: PLR0913 - each is a different thing
         sources=[writer.source(one) for one in stories.sources],
         verdict=gate.verdict(diagnosis.findings, stories.dispatches, settings.fail_on),
         totals=doc.Totals(len(stories.rooms), len(stories.workers), total, len(listed), by_outcome),
-        workers=[writer.worker(one) for one in sorted(stories.workers.values(), key=_worker_order)],
+        workers=workers_of(stories, redactor),
         dispatches=[writer.dispatch(one) for one in sorted(listed, key=_dispatch_order)],
         findings=findings,
         symptoms=[writer.finding(one) for one in diagnosis.symptoms],
@@ -127,6 +127,12 @@ def build(  # noqa: PLR0913 - each is a different thing
         ),
         errors=[writer.mask(one) for one in run.errors],
     )
+
+
+def workers_of(stories: model.Stories, redactor: Redactor | None = None) -> list[doc.Worker]:
+    """Every registration, oldest first."""
+    writer = _Writer(redactor or of_this_run())
+    return [writer.worker(one) for one in sorted(stories.workers.values(), key=_worker_order)]
 
 
 def _places(dispatches: Iterable[model.Dispatch], diagnosis: Diagnosis) -> Iterable[Place]:

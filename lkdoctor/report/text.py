@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from lkdoctor.report.json_v1 import Dispatch, Finding, Fix, Proof, Question, Report
+from lkdoctor.report.roster import worker_table
 from lkdoctor.report.screen import Screen, clean
 from lkdoctor.report.words import agent, clock, counted, headline, looked_at, took, where
 
@@ -218,23 +219,7 @@ class Text:
         if not workers:
             return []
         shown = workers if self.verbose else workers[:ROWS]
-        several_days = len({(at or "")[:10] for one in shown for at in (one.registered_at, one.closed_at) if at}) > 1
-        rows = [
-            [
-                "?" if one.agent_name is None else agent(one.agent_name),
-                one.worker_id,
-                one.job_type.removeprefix("JT_"),
-                one.deployment or "",
-                one.sdk or "",
-                clock(one.registered_at, date=several_days) or "before the log",
-                clock(one.closed_at, date=several_days) or "still there",
-                f"{one.jobs:,}",
-            ]
-            for one in shown
-        ]
-        heads = ["agent", "worker", "type", "deployment", "sdk", "since (UTC)", "until (UTC)", "jobs"]
-        spare = ["sdk", "type", "since (UTC)", "deployment"]
-        lines = self._head(f"Workers ({len(workers):,})") + self.screen.table(heads, rows, spare)
+        lines = self._head(f"Workers ({len(workers):,})") + worker_table(shown, self.screen)
         if len(shown) < len(workers):
             lines.append(self.screen.paint(f"  … and {len(workers) - len(shown):,} more; -v shows them", "dim"))
         return lines

@@ -1,0 +1,65 @@
+"""`lkdoctor workers`: the roster that no API gives: who was registered under which name, since when."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from lkdoctor.cli import options
+
+
+@click.command("workers")
+@options.evidence
+@click.option(
+    "--at",
+    metavar="TIME",
+    help="Only those registered then: 2026-01-31T12:00:00Z, Unix seconds, 12:00:00 (on the last day of the evidence), "
+    "-10m before its end, +10m after its start.",
+)
+@options.look
+def command(
+    paths: tuple[str, ...],
+    logs: tuple[str, ...],
+    since: float | None,
+    until: float | None,
+    jobs: int | None,
+    at: str | None,
+    color: str,
+) -> None:
+    """List who was registered under which agent name, since when, until when, and with how many jobs.
+
+    A worker that registered before the evidence starts is listed when something in it names the worker.
+    """
+    from lkdoctor.cli import output, pipeline  # noqa: PLC0415 - --help needs none of it
+    from lkdoctor.report import roster  # noqa: PLC0415
+
+    try:
+        collected = pipeline.collect(pipeline.Wish(paths, logs, since, until, jobs))
+    except pipeline.InputError as error:
+        raise click.UsageError(str(error)) from None
+    stories = collected.stories
+    for complaint in collected.unusable:
+        output.hint(complaint)
+    if collected.unusable:
+        sys.exit(2)
+    moment = None if at is None else _moment(at, stories.first_at, stories.last_at)
+    output.to_stdout(output.lines(roster.lines(stories, output.screen(color), moment)))
+    sys.exit(130 if collected.interrupted else 0)
+
+
+def _moment(text: str, first: float | None, last: float | None) -> float:
+    found = options.absolute(text)
+    if found is not None:
+        return found
+    if first is None or last is None:
+        raise click.BadParameter("the evidence has no times, so nothing can be said about a moment", param_hint="--at")
+    span = options.seconds_of(text)
+    if span is not None:
+        return first + span if text.strip().startswith("+") else last - abs(span)
+    clock = options.clock_on_day(text, last)
+    if clock is not None:
+        return clock
+    raise click.BadParameter(
+        f"{text!r} is no time. Write 2026-01-31T12:00:00Z, Unix seconds, 12:00:00, -10m or +10m.", param_hint="--at"
+    )
