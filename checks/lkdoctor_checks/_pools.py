@@ -1,0 +1,109 @@
+"""Workers that share one key at the same time: who they are, who gets the jobs, and which SDK versions they run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from lkdoctor.dispatch.model import Dispatch, Launch, WorkerSession
+from lkdoctor.doctor.evidence import Workers
+from lkdoctor_checks import _words as words
+
+RECONNECT = 2.0  # an overlap this short is one worker coming back, not two workers
+UNLIKELY = 0.05  # below this chance, "never gets a job" is more than bad luck
+
+
+def pools(workers: Workers, last: float | None) -> Iterator[tuple[str, list[WorkerSession]]]:
+    """Sessions of one key that were open together with another of the key, by agent name and in order of time."""
+    keys: dict[tuple[str, str, str, str], list[WorkerSession]] = {}
+    for one in workers:
+        if one.agent_name is not None and not one.refused:
+            # A deployment that no line shows counts as the default one: it is shown only when the session ends.
+            key = (one.agent_name, one.namespace, one.job_type, one.deployment or "")
+            keys.setdefault(key, []).append(one)
+    for key in sorted(keys):
+        group = sorted(keys[key], key=lambda one: (one.registered_at or 0.0, one.worker_id))
+        pool = [one for one in group if any(together(one, other, last) > RECONNECT for other in group)]
+        if len(pool) > 1:
+            yield key[0], pool
+
+
+def together(one: WorkerSession, other: WorkerSession, last: float | None) -> float:
+    """Seconds for which both sessions were open; 0 for a session and itself."""
+    if one is other:
+        return 0.0
+    since, until = _shared(one, other, last)
+    return max(0.0, until - since)
+
+
+def _shared(one: WorkerSession, other: WorkerSession, last: float | None) -> tuple[float, float]:
+    """From when to when both were open, as far as the evidence reaches."""
+    end = last if last is not None else 0.0
+    starts = [each.registered_at if each.registered_at is not None else each.first_seen_at for each in (one, other)]
+    ends = [each.closed_at if each.closed_at is not None else end for each in (one, other)]
+    return max(at or 0.0 for at in starts), min(ends)
+
+
+def starved(
+    pool: Sequence[WorkerSession], jobs: Sequence[tuple[Dispatch, Launch]]
+) -> list[tuple[WorkerSession, float]]:
+    """Workers that were never asked, with the chance of that under equal shares, when it is below 5 %."""
+    found = []
+    by_id = {one.worker_id: one for one in pool}
+    for one in pool:
+        if one.jobs or one.asked or one.declined or one.timeouts:
+            continue
+        chance = 1.0
+        for _, launch in jobs:
+            taker = by_id.get(launch.worker_id or "")
+            at = launch.ended_at or 0.0
+            # Another node's job says nothing: between nodes the roomier one wins each time.
+            if taker is None or taker.stream != one.stream or not one.alive_at(at):
+                continue
+            rivals = sum(1 for each in pool if each.stream == one.stream and each.alive_at(at))
+            chance *= 1 - 1 / max(2, rivals)
+        if chance <= UNLIKELY:
+            found.append((one, chance))
+    return found
+
+
+def mixed_versions(
+    pool: Sequence[WorkerSession], jobs: Sequence[tuple[Dispatch, Launch]], last: float | None
+) -> list[str]:
+    """SDK versions that took jobs of the pool side by side; empty when one version did all the work.
+
+    In a rollout the old worker gets no job once it is told to stop; so jobs for both, within one shared lifetime, mean
+    that both were meant to work, or that one was forgotten. An overlap of a few jobs is common while a rollout goes on:
+    one of the two must have had two.
+    """
+    found: set[str] = set()
+    for one in pool:
+        for other in pool:
+            if not one.sdk or not other.sdk or one.sdk == other.sdk:
+                continue
+            since, until = _shared(one, other, last)
+            taken = [launch.worker_id for _, launch in jobs if since <= (launch.ended_at or 0.0) <= until]
+            mine, theirs = taken.count(one.worker_id), taken.count(other.worker_id)
+            if min(mine, theirs) > 0 and max(mine, theirs) > 1:
+                found.update((one.sdk, other.sdk))
+    return sorted(found)
+
+
+def shares(pool: Sequence[WorkerSession]) -> str:
+    """`AW_a 3 jobs, AW_b none`."""
+    return words.listed(
+        f"{one.worker_id} {words.counted(one.jobs, 'job') if one.jobs else 'no job'}"
+        f" (since {words.clock(one.registered_at)})"
+        for one in pool
+    )
+
+
+def described(one: WorkerSession) -> dict[str, object]:
+    """A worker as the finding's values show it."""
+    return {
+        "worker_id": one.worker_id,
+        "sdk": one.sdk,
+        "registered_at": one.registered_at,
+        "closed_at": one.closed_at,
+        "jobs": one.jobs,
+        "node": one.stream,
+    }

@@ -1,0 +1,186 @@
+"""Was the agent name served when it was asked for, and was there any worker at all?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lkdoctor.dispatch.model import Coverage, Dispatch, Outcome, WorkerSession
+from lkdoctor.doctor.codes import NAME_NOT_SERVED, NO_WORKER
+from lkdoctor.doctor.evidence import Dispatches, Refusals, ServerRuns, Workers
+from lkdoctor.doctor.finding import Finding, Fix, Inconclusive, Subject
+from lkdoctor.doctor.registry import check
+from lkdoctor_checks import _words as words
+
+
+@check(NAME_NOT_SERVED)
+def name_not_served(dispatches: Dispatches, workers: Workers, coverage: Coverage) -> Iterator[Finding | Inconclusive]:
+    """Nobody served the agent name at the moment it was asked for.
+
+    ## What it means
+    A dispatch asked for an agent by name, and no node of the server had a worker of that name for the job type that
+    counts. The dispatch stays in the room's list for ever, but no job comes of it: an open-source server tries each
+    launch once and never again, also when the worker registers a second later.
+
+    ## How it is decided
+    The server says so itself: `not dispatching agent job since no worker is available`, with the agent's name, the room
+    and the job type (seen on 1.8.4, 1.9.12, 1.11.0 and 1.13.5). With a cold list of names the line comes 5 s after the
+    question, with a warm one at once. Only the line of the job type that the name's workers register counts; one
+    dispatch is tried for every job type, so two such lines beside a success are normal.
+
+    ## How to fix
+    Start a worker under exactly this name, connected to this server, before the dispatch is made; or dispatch the name
+    that is registered. Then ask again for rooms that are still open.
+
+    ## When it is not a problem
+    Lines of this kind for JT_PARTICIPANT and JT_PUBLISHER beside a JT_ROOM worker are harmless and are counted under
+    LKD311. A dispatch that was made on trial, for a name that is not meant to exist yet, is reported all the same.
+    Unnamed dispatches never print this line and are not judged here.
+    """
+    missed = (one for one in dispatches.ended(Outcome.NAME_NOT_SERVED) if words.wanted(one))
+    for name, group in words.by_name(missed).items():
+        first, last = words.when(group)
+        others = sorted({seen for seen in workers.names() if seen and seen != name})
+        unnamed = [one for one in words.alive(workers.named(""), last)]
+        yield Finding(
+            NAME_NOT_SERVED,
+            Subject("agent", agent_name=name),
+            f"Nobody served the agent name {words.quoted(name)} when it was asked for "
+            f"({words.counted(len(group), 'dispatch', 'dispatches')}, {words.rooms_of(group)}). "
+            f"{_who_was_there(workers.named(name), others, bool(unnamed), coverage)}",
+            NAME_NOT_SERVED.severity,
+            words.sure(group),
+            {
+                "agent_name": name,
+                "rooms": sorted({one.room for one in group}),
+                "registered_names": others,
+                "unnamed_workers": len(unnamed),
+                "sessions_of_the_name": [one.worker_id for one in workers.named(name)],
+            },
+            words.proof_of(group, workers.named(name)),
+            (_serve_it(name, others, bool(unnamed)), words.ask_again(group)),
+            folds=words.folds_of(group),
+            count=len(group),
+            first_at=first,
+            last_at=last,
+        )
+
+
+def _who_was_there(
+    sessions: tuple[WorkerSession, ...],
+    others: list[str],
+    unnamed: bool,
+    coverage: Coverage,
+) -> str:
+    """The sentence about the workers that the evidence does show."""
+    if sessions:
+        told = (
+            f"registered {words.clock(one.registered_at)}" if one.registered_at is not None else "there before the log"
+            for one in sessions
+        )
+        return f"Workers of this name in the log: {words.listed(told, 3)}."
+    if others:
+        known = f"Registered names: {words.listed(words.quoted(one) for one in others)}."
+    elif unnamed:
+        known = "The only worker has no name: it gets rooms whose creation names no agent, and nothing else."
+    else:
+        known = "The log shows no worker of any name."
+    if coverage.starts_late:
+        known += " The log begins in the middle, so a worker may have come and gone before it."
+    return known
+
+
+def _serve_it(name: str, others: list[str], unnamed: bool) -> Fix:
+    """Make the two names the same."""
+    steps = [f"Start a worker whose agent name is exactly {words.quoted(name)}; case, blanks and hyphens count."]
+    if others:
+        steps.append(f"Or dispatch a name that is registered: {words.listed(words.quoted(one) for one in others)}.")
+    if unnamed:
+        steps.append("Or keep the worker unnamed, and take the agent's name out of the token and of the dispatch call.")
+    steps.append("Check that the worker's LIVEKIT_URL is this server, and that the worker logs `registered worker`.")
+    return Fix(
+        f"Serve the name {words.quoted(name)}",
+        steps=tuple(steps),
+        caveats=("LIVEKIT_AGENT_NAME_OVERRIDE in the worker's environment beats the name in its code.",),
+        verify=(f"The server logs `worker registered` with agentName {words.quoted(name)}.",),
+    )
+
+
+@check(NO_WORKER)
+def no_worker(
+    dispatches: Dispatches,
+    workers: Workers,
+    runs: ServerRuns,
+    refusals: Refusals,
+    coverage: Coverage,
+) -> Iterator[Finding | Inconclusive]:
+    """Dispatches were made while no worker of any name was registered.
+
+    ## What it means
+    The server had nobody to ask. Either no worker was started, or none reached this server: a wrong LIVEKIT_URL, a key
+    that the server does not know, a container without network, another server of the same name.
+
+    ## How it is decided
+    The log holds the server from its start, at level info, with every node; somebody asked for an agent by name; the
+    server had nobody to ask; and no worker session of any name was open at that time. A name whose worker came later
+    or had left is not counted here: LKD207 and LKD208 say it more exactly.
+
+    ## How to fix
+    Start the worker and read its own first lines: it must say that it registered, and with which URL. A worker that the
+    server refused leaves `error handling request` with path `/agent` in the server's log; those lines are named here.
+
+    ## When it is not a problem
+    A server without agents makes the unnamed dispatch for each room, finds nobody, and logs nothing: that is how a
+    server without agents works, so rooms alone never raise this. An excerpt that begins in the middle never raises it
+    either, because workers may have registered before.
+    """
+    if coverage.starts_late or coverage.hides_info or coverage.nodes_missing or coverage.timeless:
+        return
+    if not any(run.start_seen for run in runs):
+        return
+    alone: list[Dispatch] = []
+    for one in dispatches.ended(Outcome.NAME_NOT_SERVED, Outcome.NO_RESPONSE):
+        at = words.asked(one)
+        if not words.wanted(one) or at is None or workers.named(one.agent_name):
+            continue
+        # A session that registered while the launch was still waiting is LKD207's or LKD202's business.
+        if not any(session.alive_at(at) for session in workers.all if not session.refused):
+            alone.append(one)
+    if not alone:
+        return
+    first, last = words.when(alone)
+    names = sorted({one.agent_name for one in alone})
+    turned_away = [one for one in refusals if one.path.startswith("/agent")]
+    turned_away_text = (
+        f" {words.counted(len(turned_away), 'attempt')} to register was refused: {turned_away[-1].error}."
+        if turned_away
+        else ""
+    )
+    yield Finding(
+        NO_WORKER,
+        Subject("server"),
+        f"No worker of any name was registered while {words.counted(len(alone), 'dispatch', 'dispatches')} asked for "
+        f"{words.listed(words.quoted(name) for name in names)}.{turned_away_text}",
+        NO_WORKER.severity,
+        words.sure(alone),
+        {
+            "agent_names": names,
+            "refused_registrations": len(turned_away),
+            "workers_in_log": len(workers.all),
+        },
+        words.spread([*words.proof_of(alone, limit=4), *(one.place for one in turned_away[-2:])]),
+        (
+            Fix(
+                "Start a worker that reaches this server",
+                steps=(
+                    "Start the worker and wait for its line `registered worker`; it names the URL it reached.",
+                    "Compare LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET with the server's own configuration.",
+                ),
+                verify=("The server logs `worker registered` with the agent's name.",),
+            ),
+            words.ask_again(alone),
+        ),
+        folds=words.folds_of(alone),
+        count=len(alone),
+        first_at=first,
+        last_at=last,
+    )
