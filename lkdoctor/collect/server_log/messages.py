@@ -50,8 +50,11 @@ MESSAGES: Final[dict[str, What]] = {
     "error handling request": What.REQUEST_REFUSED,
 }
 
-LITERALS: Final[tuple[bytes, ...]] = tuple(text.encode() for text in MESSAGES)
-KINDS: Final[tuple[What, ...]] = tuple(MESSAGES.values())
+#: What `journalctl -o json` writes for messages that it does not print as text: they may be any of the above.
+_JOURNALD: Final = (b'"MESSAGE":null', b'"MESSAGE":[')
+
+LITERALS: Final[tuple[bytes, ...]] = (*(text.encode() for text in MESSAGES), *_JOURNALD)
+KINDS: Final[tuple[What, ...]] = (*MESSAGES.values(), *(What.ANY_LINE for _ in _JOURNALD))
 
 #: Calls that change what exists, or show that a room does. The others are polling: they matter only when they fail.
 KEPT_CALLS: Final = frozenset(

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from lkdoctor import redact
-from lkdoctor.collect.server_log.messages import KEPT_CALLS, KINDS, LITERALS
+from lkdoctor.collect.server_log.messages import AUTOMATON, KEPT_CALLS, KINDS
 from lkdoctor.collect.server_log.salvage import lenient_fields, whole_members
 from lkdoctor.collect.server_log.stamps import console_stamp
 from lkdoctor.dispatch.facts import Fields, What
@@ -23,6 +23,8 @@ LEVELS: Final[dict[bytes, str]] = {
 
 NO_FIELDS: Final = Fields()
 _DECODE: Final = msgspec.json.Decoder(Fields).decode
+
+_DEEPEST: Final = 4096  # a message stands at the head of its record
 
 #: Long records whose head alone is worth reading when their tail is lost: what stands last in the others decides them.
 _HEAD_IS_ENOUGH: Final = frozenset((What.SESSION_STARTED, What.PARTICIPANT_ACTIVE, What.TRACK_PUBLISHED))
@@ -53,6 +55,8 @@ def read_hit(line: bytes, literal: int, start: int, end: int) -> Hit | str | Non
     is only text inside of something else, or the record is of no interest.
     """
     what = KINDS[literal]
+    if what is What.ANY_LINE:
+        return None  # journald's envelope
     if what is What.API_CALL:
         stop = start + 4
         while line[stop : stop + 1].isalnum() or line[stop : stop + 1] == b".":
@@ -188,9 +192,7 @@ def find_hit(line: bytes) -> tuple[int, int, int] | None:
 
     For payloads taken out of a wrapper, where positions in the file do not help.
     """
-    from lkdoctor.collect.server_log.messages import AUTOMATON
-
-    for literal, start, end in AUTOMATON.find_matches_as_indexes(line[:4096]):
-        if start < 2048 and end - start == len(LITERALS[literal]):
+    for literal, start, end in AUTOMATON.find_matches_as_indexes(line[:_DEEPEST]):
+        if KINDS[literal] is not What.ANY_LINE:
             return literal, start, end
     return None

@@ -29,10 +29,10 @@ Form = tuple[Wrapper, ...]
 _STAMP = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d)?"
 _ANSI: Final = re.compile(rb"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _CRI: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d) (stdout|stderr) ([PF])(?:\S*) ")
-_TIMED: Final = re.compile(_STAMP + rb" (?=[^\s])")
+_TIMED: Final = re.compile(_STAMP + rb" ")
 _COMPOSE: Final = re.compile(rb"([A-Za-z0-9][\w.-]*) +\| ?")
 _KUBECTL: Final = re.compile(rb"\[pod/([^/\]\s]+)/([^\]\s]+)\] ")
-_STERN: Final = re.compile(rb"(?:[\w.-]+ \S+ )?([a-z0-9][\w.-]*) ([a-z0-9][\w.-]*) (?=\d{4}-\d\d-\d\dT|\{\")")
+_STERN: Final = re.compile(rb"(?:[\w.-]+ \S+ )?([a-z0-9][\w.-]*) ([a-z0-9][\w.-]*) (?=\d{4}-\d\d-\d\dT|\{\"|could not |  )")
 _JOURNAL: Final = re.compile(
     rb"(?:<\d{1,3}>)?"
     rb"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)?"  # short, short-precise, RFC 3164
