@@ -151,11 +151,19 @@ class Fields(msgspec.Struct, frozen=True):
     selectedNodeID: str = ""
     portHttp: int | None = None
     duration: str | float = 0.0
+    req: Any = None  # what a worker said that was refused: {"register": {"agentName": …}}
 
     @property
     def participant_sid(self) -> str:
         """`PA_…`, under either of its two names."""
         return self.participantID or self.pID
+
+    @property
+    def refused_name(self) -> str | None:
+        """The agent name in a refused registration; None when the line holds none."""
+        register = self.req.get("register") if isinstance(self.req, dict) else None
+        name = register.get("agentName", "") if isinstance(register, dict) else None
+        return name if isinstance(name, str) else None
 
     @property
     def room_name(self) -> str:

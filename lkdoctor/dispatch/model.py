@@ -257,6 +257,7 @@ class Refusal:
     count: int = 1
     last_at: float | None = None
     proof: list[Place] = field(default_factory=list)  # the first few
+    agent_name: str | None = None  # of a refused registration, where the line says it
 
 
 @dataclass(slots=True)

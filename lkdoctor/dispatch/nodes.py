@@ -21,7 +21,7 @@ class Nodes:
         self._on_end = on_end
         self._runs: dict[str, ServerRun] = {}
         self._busy: set[str] = set()  # streams whose current run has said more than its start-up lines
-        self._refusals: dict[tuple[str, int, str], Refusal] = {}
+        self._refusals: dict[tuple[str, int, str, str | None], Refusal] = {}
 
     def handlers(self) -> Mapping[What, Handler]:
         """Which method takes which event."""
@@ -170,7 +170,7 @@ class Nodes:
 
     def _registration_refused(self, event: Event, fields: Fields) -> None:
         if not fields.workerID:
-            self.refused("/agent", 0, fields.error, event)
+            self.refused("/agent", 0, fields.error, event, fields.refused_name)
             return
         worker = self.worker(event, fields.workerID)
         self.learn(worker, event, fields)
@@ -194,12 +194,12 @@ class Nodes:
         status = int(fields.status) if str(fields.status).isdigit() else 0
         self.refused(fields.path, status, fields.error, event)
 
-    def refused(self, path: str, status: int, error: str, event: Event) -> None:
+    def refused(self, path: str, status: int, error: str, event: Event, agent_name: str | None = None) -> None:
         """Count a refused request; equal ones are one entry."""
-        key = (path, status, _MASKED.sub("", error))
+        key = (path, status, _MASKED.sub("", error), agent_name)
         known = self._refusals.get(key)
         if known is None:
-            known = Refusal(event.at, path, status, error, event.place, 1, event.at, [event.place])
+            known = Refusal(event.at, path, status, error, event.place, 1, event.at, [event.place], agent_name)
             self._refusals[key] = known
             self.stories.refusals.append(known)
             return
