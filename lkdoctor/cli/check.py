@@ -94,7 +94,7 @@ def command(  # noqa: PLR0913 - click hands over one parameter an option
         agents,
         list_all,
     )
-    wish = Wish(paths, logs, since, until, jobs, quiet, settings)
+    wish = Wish(paths, logs, since, until, jobs, quiet, settings=settings)
     sys.exit(run(wish, form, outputs, exit_zero=exit_zero, quiet=quiet, verbose=verbose, color=color))
 
 

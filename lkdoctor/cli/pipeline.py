@@ -15,7 +15,7 @@ from lkdoctor.collect.case import CaseInputs
 from lkdoctor.collect.server_log import LogInput, ServerLogs
 from lkdoctor.dispatch.facts import Event
 from lkdoctor.dispatch.model import SourceNote, Stories
-from lkdoctor.dispatch.stories import join
+from lkdoctor.dispatch.stories import KEEP, join
 from lkdoctor.doctor import engine, loader
 from lkdoctor.doctor.evidence import Evidence
 from lkdoctor.doctor.finding import Finding
@@ -58,6 +58,8 @@ class Wish:
     until: float | None = None
     jobs: int | None = None
     quiet: bool = False
+    inputs: tuple[LogInput, ...] = ()  # logs that are known already, instead of `paths`
+    keep_all: bool = False  # the story of one thing may be that of a healthy one
     settings: Settings = field(default_factory=Settings)
 
 
@@ -108,7 +110,7 @@ def collect(wish: Wish) -> Collected:
     """
     started_at = time.time()
     paths = wish.paths or (() if wish.logs else (".",))
-    inputs = CaseInputs.find(paths, logs=wish.logs)
+    inputs = CaseInputs(list(wish.inputs)) if wish.inputs else CaseInputs.find(paths, logs=wish.logs)
     if inputs.errors:
         raise InputError("\n".join(inputs.errors))
     if not inputs.server_logs:
@@ -123,7 +125,8 @@ def collect(wish: Wish) -> Collected:
         logs = ServerLogs(
             inputs.server_logs, since=wish.since, until=wish.until, jobs=wish.jobs, progress=advance
         )
-        stories = join(interrupt.watch(logs.events()))
+        keep = sys.maxsize if wish.keep_all or wish.settings.list_all else KEEP
+        stories = join(interrupt.watch(logs.events()), keep)
     stories.sources = logs.notes or [
         SourceNote(one.name, "server_log", notes=["reading was interrupted"]) for one in inputs.server_logs
     ]

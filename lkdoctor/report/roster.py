@@ -38,7 +38,8 @@ def lines(stories: Stories, screen: Screen, at: float | None = None) -> list[str
     if at is not None:
         known = [one for one in known if stories.workers[one.worker_id].alive_at(at)]
     when = f" at {clock(iso(at))} UTC" if at is not None else ""
-    text = screen.wrap(f"{counted(len(known), 'worker')} registered{when}.", style="head")
+    what = counted(len(known), "registration") if at is None else counted(len(known), "worker") + " registered"
+    text = screen.wrap(f"{what}{when or ' in this evidence'}.", style="head")
     if known:
         text += ["", *worker_table(known, screen)]
     notes = []

@@ -64,7 +64,7 @@ class Text:
         parts = [
             self._verdict(),
             *([] if worse else [self._worth_knowing(infos)]),
-            *(self._finding(one) for one in worse),
+            *(self.finding(one) for one in worse),
             self._open(),
             self._dispatches(),
             self._workers(),
@@ -95,7 +95,8 @@ class Text:
     def _head(self, title: str) -> list[str]:
         return [self.screen.paint(title, "head")]
 
-    def _finding(self, one: Finding) -> list[str]:
+    def finding(self, one: Finding) -> list[str]:
+        """One cause: what, proof, fix, and what it explains."""
         screen = self.screen
         sure = "" if one.confidence == "high" else f", {one.confidence} confidence"
         sure += ": shown, not counted" if one.confidence == "low" else ""

@@ -1,0 +1,173 @@
+"""Makes what is generated: the JSON schema, docs/checks.md and the cases shipped for `lkdoctor demo`.
+
+`python docs/generate.py` writes them, `--check` only compares and names what is out of date (exit 1).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lkdoctor.cli.demo import DEFAULT
+from lkdoctor.doctor import handbook, loader
+from lkdoctor.report import json_v1
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parent.parent
+FIXTURES = ROOT / "fixtures"
+DEMO = ROOT / "lkdoctor" / "demo"
+LARGEST = 40_000  # bytes of a log that is shipped
+
+Scenario = dict[str, Any]
+
+
+def scenarios() -> dict[str, Scenario]:
+    """Every recorded case's description, by name."""
+    return {
+        path.parent.name: tomllib.loads(path.read_text("utf-8")) for path in sorted(FIXTURES.glob("*/scenario.toml"))
+    }
+
+
+def raises(scenario: Scenario) -> list[str]:
+    """The codes that the case must show."""
+    expect = scenario.get("expect", {})
+    return [*expect.get("codes", []), *expect.get("infos", [])]
+
+
+def generated() -> Iterator[tuple[Path, bytes]]:
+    """Every generated file with its content."""
+    known = scenarios()
+    yield ROOT / "lkdoctor" / "schemas" / "report-v1.json", json_v1.schema()
+    yield ROOT / "docs" / "checks.md", checks_page(known).encode()
+    yield from demo(known)
+
+
+def demo(known: dict[str, Scenario]) -> Iterator[tuple[Path, bytes]]:
+    """For each code the smallest case that raises it, the default case, and one healthy call."""
+    logs = {name: FIXTURES / name / "server.log" for name in known}
+    sizes = {name: log.stat().st_size for name, log in logs.items() if log.is_file()}
+    small = [name for name, size in sorted(sizes.items(), key=lambda item: (item[1], item[0])) if size <= LARGEST]
+    chosen = {DEFAULT}
+    covered: set[str] = set(raises(known[DEFAULT]))
+    for name in small:
+        new = set(known[name].get("expect", {}).get("codes", [])) - covered
+        if new:
+            chosen.add(name)
+            covered |= new
+    for name in small:  # codes that are only ever worth knowing
+        if set(raises(known[name])) - covered:
+            chosen.add(name)
+            covered |= set(raises(known[name]))
+    chosen.update([name for name in small if known[name].get("healthy") and not raises(known[name])][:1])
+    index = {
+        name: {"title": known[name]["title"], "story": known[name]["story"], "codes": raises(known[name])}
+        for name in sorted(chosen)
+    }
+    for name in index:
+        yield DEMO / name / "server.log", logs[name].read_bytes()
+    yield DEMO / "index.json", (json.dumps(index, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def checks_page(known: dict[str, Scenario]) -> str:
+    """docs/checks.md."""
+    raised: dict[str, list[str]] = {}
+    absent: dict[str, list[str]] = {}
+    for name, scenario in known.items():
+        for code in raises(scenario):
+            raised.setdefault(code, []).append(name)
+        for code in scenario.get("expect", {}).get("absent", []):
+            absent.setdefault(code, []).append(name)
+    pages = [one for one in handbook.pages(loader.load().checks) if one.code.prefix == "LKD"]
+    lines = [
+        "# Checks",
+        "",
+        "Every code of lkdoctor, what it means, how it is decided, and how to fix what it finds. This page is made by",
+        "`python docs/generate.py` from the catalogue and from the checks themselves; `lkdoctor explain CODE` shows the",
+        "same in a terminal.",
+        "",
+        "## What each source can prove",
+        "",
+        "A filled cell has a recorded case: the first link raises the code, the second one looks like it and must not.",
+        "An empty cell claims nothing.",
+        "",
+        f"| code | name | severity | status | {' | '.join(handbook.SOURCES.values())} |",
+        f"|---|---|---|---|{'---|' * len(handbook.SOURCES)}",
+    ]
+    for one in pages:
+        cells = [_cell(raised, absent, one.code.id) if source == "server_log" else "" for source in handbook.SOURCES]
+        code = one.code
+        anchor = f"[{code.id}](#{code.id.lower()}-{code.name})"
+        lines.append(f"| {anchor} | {code.name} | {code.severity.word} | {code.status} | {' | '.join(cells)} |")
+    family = ""
+    for one in pages:
+        if one.family != family:
+            family = one.family
+            lines += ["", f"## LKD{one.code.number // 100}xx {family}"]
+        lines += ["", *_page(one)]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(raised: dict[str, list[str]], absent: dict[str, list[str]], code: str) -> str:
+    if code not in raised:
+        return ""
+    shown = f"[{raised[code][0]}](../fixtures/{raised[code][0]})"
+    alike = next((name for name in absent.get(code, []) if name not in raised[code]), None)
+    return f"{shown}, not [{alike}](../fixtures/{alike})" if alike else shown
+
+
+def _page(one: handbook.Page) -> Iterator[str]:
+    code = one.code
+    yield f"### {code.id} {code.name}"
+    yield ""
+    yield one.summary
+    yield ""
+    facts = [f"Severity: {code.severity.word}", f"status: {code.status}"]
+    if one.needs:
+        facts.append(f"needs: {', '.join(one.needs)}")
+    if one.explains:
+        facts.append(f"explains: {', '.join(other.id for other in one.explains)}")
+    if code.aliases:
+        facts.append(f"also called: {', '.join(code.aliases)}")
+    yield "; ".join(facts) + "."
+    if not one.checked:
+        yield ""
+        yield "No check of this version looks for it yet."
+    for title, text in handbook.sections(one.body):
+        if title:
+            yield ""
+            yield f"#### {title}"
+        yield ""
+        yield text
+
+
+def main() -> int:
+    """Write or compare; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare only")
+    check = parser.parse_args().check
+    wanted = dict(generated())
+    kept = {path for path in DEMO.rglob("*") if path.is_file()} if DEMO.is_dir() else set()
+    stale = [path for path, content in wanted.items() if not path.is_file() or path.read_bytes() != content]
+    surplus = sorted(kept - set(wanted))
+    for path in [*stale, *surplus]:
+        print(f"{'out of date' if check else 'updated'}: {path.relative_to(ROOT)}")
+    if check:
+        return 1 if stale or surplus else 0
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(wanted[path])
+    for path in surplus:
+        path.unlink()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""`lkdoctor why SUBJECT`: the story of one thing, as a timeline in words."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from lkdoctor.cli import options
+
+
+@click.command("why")
+@click.argument("subject")
+@options.evidence
+@click.option("-v", "--verbose", is_flag=True, help="Whole proof lines, and everything however long.")
+@options.look
+def command(
+    subject: str,
+    paths: tuple[str, ...],
+    logs: tuple[str, ...],
+    since: float | None,
+    until: float | None,
+    jobs: int | None,
+    verbose: bool,
+    color: str,
+) -> None:
+    """Tell the story of SUBJECT, line by line, with the proof.
+
+    SUBJECT is a room's name or id (RM_…), an agent name, a worker (AW_…), a job (AJ_…), a dispatch (AD_…), or a
+    participant's identity. Exit status: 0, or 2 when the evidence does not know it.
+    """
+    from lkdoctor.cli import output, pipeline  # noqa: PLC0415 - --help needs none of it
+    from lkdoctor.report.why import Story, UnknownSubjectError  # noqa: PLC0415
+
+    wish = pipeline.Wish(paths, logs, since, until, jobs, keep_all=True)
+    try:
+        collected = pipeline.collect(wish)
+        report = pipeline.report(collected, wish)
+        for complaint in collected.unusable:
+            output.hint(complaint)
+        if collected.unusable:
+            sys.exit(2)
+        story = Story(collected.stories, subject)
+    except (pipeline.InputError, UnknownSubjectError) as error:
+        raise click.UsageError(str(error)) from None
+    screen = output.screen(color)
+    output.to_stdout(output.lines(story.lines(report, collected.logs.resolve, screen, verbose=verbose)))
+    sys.exit(130 if collected.interrupted else 0)
