@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
-from lkdoctor.collect.server_log.note import notes_of
+from lkdoctor.collect.server_log.parallel import Readers
 from lkdoctor.collect.server_log.proof import Proof, resolve
-from lkdoctor.collect.server_log.reader import CHUNK_BYTES, StreamReader
-from lkdoctor.collect.server_log.chain import Chain
+from lkdoctor.collect.server_log.reader import CHUNK_BYTES
 from lkdoctor.collect.server_log.rotation import streams_of
 from lkdoctor.collect.server_log.source import LogInput
+from lkdoctor.collect.server_log.spool import Spool
+from lkdoctor.collect.server_log.streams import Stream, read_stream
 from lkdoctor.dispatch.facts import Event, Place
 from lkdoctor.dispatch.model import SourceNote
+
+#: Below this, starting processes costs more than it saves.
+PARALLEL_FROM: Final = 64 << 20
+
+_Batches = Iterator["list[Event] | list[SourceNote]"]
 
 
 class ServerLogs:
@@ -21,7 +29,8 @@ class ServerLogs:
 
     `paths` are files, `-` (stdin) or `LogInput`s; files of one rotated set are read oldest first, as one stream. `since`
     and `until` are Unix seconds: events outside are left out, as if the log had been cut there. `progress` is called with
-    the bytes read so far and their total (None when not known). `jobs` is the most processes to use.
+    the bytes read so far and their total (None when not known). `jobs` is the most processes to use (None: one for each
+    core); what is read is the same whatever it is.
     """
 
     def __init__(
@@ -36,36 +45,69 @@ class ServerLogs:
     ) -> None:
         self.inputs = [_input(one) for one in paths]
         self.notes: list[SourceNote] = []
-        self._since = since
-        self._until = until
-        self._jobs = jobs
+        self._low = float("-inf") if since is None else since
+        self._high = float("inf") if until is None else until
+        self._jobs = (os.cpu_count() or 1) if jobs is None else jobs
         self._progress = progress
         self._chunk_bytes = chunk_bytes
-        self._streams = streams_of(self.inputs)
+        self._streams = [
+            Stream(name, inputs) for name, inputs in streams_of(self.inputs)
+        ]
+        self._spools: dict[str, Spool] = {}
         self._done = 0
 
     def events(self) -> Iterator[Event]:
-        """All events once, each stream in time order within 2 s, the streams merged. Fills `notes` when exhausted."""
+        """All events once, each stream in time order within 2 s, the streams merged. Fills `notes` when exhausted.
+
+        Raises:
+            RuntimeError: a process that helped reading was killed.
+        """
         self.notes = []
-        runs = [self._run(name, inputs) for name, inputs in self._streams]
-        merged = runs[0] if len(runs) == 1 else heapq.merge(*runs, key=_time)
-        since, until = self._since, self._until
-        if since is None and until is None:
-            yield from merged
+        self._done = 0
+        far = [one for one in self._streams if one.rereadable]
+        if (
+            self._jobs > 1
+            and len(far) > 1
+            and sum(one.size_on_disk for one in far) >= PARALLEL_FROM
+        ):
+            with Readers(far, self._jobs, self._chunk_bytes, self._count) as readers:
+                yield from self._merged(
+                    [
+                        readers.stream(far.index(one))
+                        if one.rereadable
+                        else self._here(one)
+                        for one in self._streams
+                    ]
+                )
         else:
-            low = float("-inf") if since is None else since
-            high = float("inf") if until is None else until
-            yield from (event for event in merged if event.at is None or low <= event.at <= high)
+            yield from self._merged([self._here(one) for one in self._streams])
         order = {one.name: index for index, one in enumerate(self.inputs)}
         self.notes.sort(key=lambda note: order[note.name])
 
-    def _run(self, name: str, inputs: tuple[LogInput, ...]) -> Iterator[Event]:
-        reader = StreamReader(Chain(inputs), name, chunk_bytes=self._chunk_bytes, progress=self._count)
-        for batch in reader.batches():
-            yield from batch
-        notes, events = notes_of(reader)
-        self.notes.extend(notes)
-        yield from events
+    def _merged(self, streams: Sequence[_Batches]) -> Iterator[Event]:
+        runs = [self._flat(one) for one in streams]
+        merged = runs[0] if len(runs) == 1 else heapq.merge(*runs, key=_time)
+        if self._low == float("-inf") and self._high == float("inf"):
+            return merged
+        return (
+            event
+            for event in merged
+            if event.at is None or self._low <= event.at <= self._high
+        )
+
+    def _flat(self, batches: _Batches) -> Iterator[Event]:
+        for batch in batches:
+            for item in batch:
+                if isinstance(item, SourceNote):
+                    self.notes.append(item)
+                else:
+                    yield item
+
+    def _here(self, stream: Stream) -> _Batches:
+        spool = None
+        if not stream.rereadable:
+            spool = self._spools[stream.name] = Spool()
+        return read_stream(stream, self._chunk_bytes, self._count, spool)
 
     def _count(self, count: int) -> None:
         self._done += count
@@ -73,8 +115,8 @@ class ServerLogs:
             self._progress(self._done, None)
 
     def resolve(self, places: Iterable[Place]) -> dict[Place, Proof]:
-        """The records that stand at `places`, read again from their inputs."""
-        return resolve(self.inputs, places)
+        """The records that stand at `places`, read again from their inputs (of a pipe: from what was kept of it)."""
+        return resolve(self.inputs, places, self._spools)
 
 
 def _input(one: str | Path | LogInput) -> LogInput:

@@ -54,7 +54,10 @@ MESSAGES: Final[dict[str, What]] = {
 _JOURNALD: Final = (b'"MESSAGE":null', b'"MESSAGE":[')
 
 LITERALS: Final[tuple[bytes, ...]] = (*(text.encode() for text in MESSAGES), *_JOURNALD)
-KINDS: Final[tuple[What, ...]] = (*MESSAGES.values(), *(What.ANY_LINE for _ in _JOURNALD))
+KINDS: Final[tuple[What, ...]] = (
+    *MESSAGES.values(),
+    *(What.ANY_LINE for _ in _JOURNALD),
+)
 
 #: Calls that change what exists, or show that a room does. The others are polling: they matter only when they fail.
 KEPT_CALLS: Final = frozenset(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from lkdoctor import redact
 from lkdoctor.collect.server_log.lines import unwrapped
 from lkdoctor.collect.server_log.source import LogInput, Opened, open_input
+from lkdoctor.collect.server_log.spool import Spool
 from lkdoctor.dispatch.facts import Place
 
 _TEXT: Final = 600
@@ -26,7 +27,9 @@ class Proof(NamedTuple):
     text: str
 
 
-def resolve(inputs: Sequence[LogInput], places: Iterable[Place]) -> dict[Place, Proof]:
+def resolve(
+    inputs: Sequence[LogInput], places: Iterable[Place], spools: Mapping[str, Spool]
+) -> dict[Place, Proof]:
     """The records at `places`, one forward pass for each input. A place that cannot be read again is left out."""
     wanted: dict[str, set[int]] = {}
     for place in places:
@@ -35,6 +38,15 @@ def resolve(inputs: Sequence[LogInput], places: Iterable[Place]) -> dict[Place, 
     found: dict[Place, Proof] = {}
     for given in inputs:
         offsets = sorted(wanted.get(given.name, ()))
+        if given.name in spools:
+            for offset in offsets:
+                kept = spools[given.name].find(offset)
+                if kept is not None:
+                    text = shorten(unwrapped(kept.data))
+                    found[Place(given.name, offset)] = Proof(
+                        given.name, offset, kept.line, text
+                    )
+            continue
         if not offsets or not given.rereadable:
             continue
         try:
@@ -71,7 +83,12 @@ def _read(source: str, opened: Opened, offsets: Sequence[int]) -> Iterable[Proof
         lines += data.count(b"\n", 0, skip) if count else 0
         del data[:skip]
         base = offset
-        yield Proof(source, offset, lines if count else None, shorten(unwrapped(bytes(data[:_READ]))))
+        yield Proof(
+            source,
+            offset,
+            lines if count else None,
+            shorten(unwrapped(bytes(data[:_READ]))),
+        )
 
 
 def shorten(text: str) -> str:

@@ -13,6 +13,7 @@ from lkdoctor.collect.server_log.coverage import Sampler
 from lkdoctor.collect.server_log.lines import LineReader
 from lkdoctor.collect.server_log.messages import AUTOMATON
 from lkdoctor.collect.server_log.order import Order
+from lkdoctor.collect.server_log.spool import KEPT_BYTES, Spool
 from lkdoctor.dispatch.facts import Event
 
 CHUNK_BYTES: Final = 1 << 20
@@ -33,6 +34,7 @@ class StreamReader:
         *,
         chunk_bytes: int = CHUNK_BYTES,
         progress: Callable[[int], None] | None = None,
+        spool: Spool | None = None,
     ) -> None:
         self.chain = chain
         self.lines: int | None = 0
@@ -43,6 +45,9 @@ class StreamReader:
         self._sampler = Sampler(self.parser)
         self._chunk = max(1, chunk_bytes)
         self._progress = progress
+        self._spool = spool
+        self._lines_done = 0  # for the spool: lines in front of `_counted`, which is a place in the buffer
+        self._counted = 0
         self._buffer = bytearray(self._chunk + 2 * MAX_RECORD + HEAD_BYTES)
         self._view = memoryview(self._buffer)
         self._base = 0  # offset in the run of the buffer's first byte
@@ -85,6 +90,8 @@ class StreamReader:
                     continue
                 skipping = False
                 cut = newline + 1 if newline >= 0 else end
+                self._lines_done += 1
+                self._counted = 0
                 view[: end - cut] = view[cut:end]
                 self._base += cut
                 end -= cut
@@ -104,6 +111,9 @@ class StreamReader:
                 if events:
                     yield events
             if used:
+                if self._spool is not None:
+                    self._lines_done += buffer.count(b"\n", self._counted, used)
+                    self._counted = 0
                 view[: end - used] = view[used:end]
                 self._base += used
                 end -= used
@@ -119,7 +129,9 @@ class StreamReader:
 
     def _note_bytes(self, start: int, end: int) -> None:
         if len(self.head) < TAIL_BYTES:
-            self.head += bytes(self._view[start : min(end, start + TAIL_BYTES - len(self.head))])
+            self.head += bytes(
+                self._view[start : min(end, start + TAIL_BYTES - len(self.head))]
+            )
         if self.lines is not None:
             if self.bytes > COUNT_LINES_BELOW:
                 self.lines = None
@@ -132,16 +144,35 @@ class StreamReader:
         if self._progress is not None:
             self._progress(end - start)
 
-    def _scan(self, limit: int, final: bool, overlong: bool = False) -> tuple[list[Event], int]:
+    def _keep(self, event: Event, first: int, stop: int) -> None:
+        if self._spool is not None and event.place.offset is not None:
+            line = None
+            if self.lines is not None:
+                self._lines_done += self._buffer.count(b"\n", self._counted, first)
+                self._counted = first
+                line = self._lines_done + 1
+            data = bytes(self._buffer[first : min(stop, first + KEPT_BYTES)])
+            self._spool.keep(event.place.offset, line, data)
+
+    def _scan(
+        self, limit: int, final: bool, overlong: bool = False
+    ) -> tuple[list[Event], int]:
         """Read the hits in the first `limit` bytes, which are whole lines; `final` when nothing follows them.
 
         Returns the events and the number of bytes done with: less than `limit` when a record goes on behind it.
         """
-        buffer, base, parser, sampler = self._buffer, self._base, self.parser, self._sampler
+        buffer, base, parser, sampler = (
+            self._buffer,
+            self._base,
+            self.parser,
+            self._sampler,
+        )
         events: list[Event] = []
         sampler.look(buffer, limit, base)
         floor = 0
-        for literal, start, end in AUTOMATON.find_matches_as_indexes(self._view[:limit]):
+        for literal, start, end in AUTOMATON.find_matches_as_indexes(
+            self._view[:limit]
+        ):
             if start < floor:
                 continue
             low = max(floor, start - SEARCH_BACK)
@@ -162,14 +193,19 @@ class StreamReader:
             if end - first > len(line):
                 continue
             got = parser.read(line, literal, start - first, end - first, base + first)
-            if got is parser.MORE:
-                got = parser.gather(buffer, line, first, stop, limit, final or cut, base)
+            longer = got is parser.MORE
+            if longer:
+                got = parser.gather(
+                    buffer, line, first, stop, limit, final or cut, base
+                )
                 if got is parser.MORE:
                     limit = first
                     break
             if isinstance(got, Event):
                 events.append(got)
                 floor = stop + 1
+                if self._spool is not None:
+                    self._keep(got, first, limit if longer else stop)
                 if cut:
                     parser.count("line longer than 1 MiB (only its head was read)")
         if sampler.next_at < base + limit:

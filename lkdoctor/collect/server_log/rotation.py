@@ -26,7 +26,11 @@ def _parts(name: str) -> tuple[str, _Key]:
         return match["base"], (1, -int(match["number"]), "")
     match = _DATE.match(plain)
     if match:
-        return match["base"] + (match["end"] or ""), (0, 0, re.sub(r"\D", "", match["date"]))
+        return match["base"] + (match["end"] or ""), (
+            0,
+            0,
+            re.sub(r"\D", "", match["date"]),
+        )
     return plain, (2, 0, "")
 
 

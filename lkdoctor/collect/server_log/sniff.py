@@ -12,7 +12,9 @@ from lkdoctor.collect.server_log.wrappers import WRAPPERS, Form, Peeled, ansi
 _DEPTH: Final = 4
 
 
-def form_of(line: bytes, reads: Callable[[bytes], object] = read_head) -> tuple[Form, Peeled] | None:
+def form_of(
+    line: bytes, reads: Callable[[bytes], object] = read_head
+) -> tuple[Form, Peeled] | None:
     """The wrappers around this one line, and its inside, when there is a server record in it; else None.
 
     `reads` says whether the inside is what is looked for (a truthy value).
@@ -20,7 +22,9 @@ def form_of(line: bytes, reads: Callable[[bytes], object] = read_head) -> tuple[
     return _unwrap(Peeled(line), (), reads)
 
 
-def _unwrap(got: Peeled, form: Form, reads: Callable[[bytes], object]) -> tuple[Form, Peeled] | None:
+def _unwrap(
+    got: Peeled, form: Form, reads: Callable[[bytes], object]
+) -> tuple[Form, Peeled] | None:
     if reads(got.payload):
         return form, got
     if len(form) >= _DEPTH:
@@ -32,7 +36,10 @@ def _unwrap(got: Peeled, form: Form, reads: Callable[[bytes], object]) -> tuple[
         if inner is None or inner.lost:
             continue
         joined = Peeled(
-            inner.payload, got.service or inner.service, got.more or inner.more, got.part_of or inner.part_of
+            inner.payload,
+            got.service or inner.service,
+            got.more or inner.more,
+            got.part_of or inner.part_of,
         )
         found = _unwrap(joined, (*form, wrapper), reads)
         if found is not None:
@@ -55,21 +62,35 @@ def sniff(lines: Iterable[bytes]) -> Form | None:
 
 
 _LOOKS: Final[tuple[tuple[str, re.Pattern[bytes]], ...]] = (
-    ("the log of a Python agent worker (livekit-agents, JSON)", re.compile(rb'"name": ?"(?:livekit\.agents|__main__)')),
+    (
+        "the log of a Python agent worker (livekit-agents, JSON)",
+        re.compile(rb'"name": ?"(?:livekit\.agents|__main__)'),
+    ),
     (
         "the log of a Python agent worker (livekit-agents, dev)",
-        re.compile(rb"(?:DEBUG|INFO|WARNING|ERROR) +(?:\x1b\[\d*m)? *(?:- )?livekit\.agents"),
+        re.compile(
+            rb"(?:DEBUG|INFO|WARNING|ERROR) +(?:\x1b\[\d*m)? *(?:- )?livekit\.agents"
+        ),
     ),
     (
         "the log of a Node agent worker (@livekit/agents)",
         re.compile(rb'\{"level":\d\d,"time":|(?:DEBUG|INFO|WARN|ERROR) \(\d+\): '),
     ),
-    ("a web server's access log", re.compile(rb'^\S+ \S+ \S+ \[[^\]]+\] "[A-Z]+ [^"]*" \d{3} ', re.M)),
+    (
+        "a web server's access log",
+        re.compile(rb'^\S+ \S+ \S+ \[[^\]]+\] "[A-Z]+ [^"]*" \d{3} ', re.MULTILINE),
+    ),
     ("livekit-egress's log", re.compile(rb'(?:\t|"logger": ?")egress\b')),
     ("livekit-sip's log", re.compile(rb'(?:\t|"logger": ?")sip\b')),
     ("livekit-ingress's log", re.compile(rb'(?:\t|"logger": ?")ingress\b')),
-    ("Twirp exchanges with the server (api.jsonl)", re.compile(rb'"call": ?"[A-Za-z]+Service/')),
-    ("redis's log", re.compile(rb"^\d+:[MCSX] \d\d [A-Z][a-z]{2} \d{4} ", re.M)),
+    (
+        "Twirp exchanges with the server (api.jsonl)",
+        re.compile(rb'"call": ?"[A-Za-z]+Service/'),
+    ),
+    (
+        "redis's log",
+        re.compile(rb"^\d+:[MCSX] \d\d [A-Z][a-z]{2} \d{4} ", re.MULTILINE),
+    ),
 )
 
 
@@ -83,7 +104,11 @@ def looks_like(head: bytes) -> str:
     for name, pattern in _LOOKS:
         if pattern.search(sample):
             return name
-    odd = sum(sample.count(bytes((byte,))) for byte in range(32) if byte not in (9, 10, 13, 27))
+    odd = sum(
+        sample.count(bytes((byte,)))
+        for byte in range(32)
+        if byte not in (9, 10, 13, 27)
+    )
     if odd > len(sample) // 50:
         return "a binary file"
     if sample.lstrip()[:1] in (b"{", b"["):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import calendar
 from typing import Final
 
-_base: dict[bytes, int] = {}  # b"2026-01-01T00:00" + zone -> seconds; a log has few of them at a time
+_base: dict[
+    bytes, int
+] = {}  # b"2026-01-01T00:00" + zone -> seconds; a log has few of them at a time
 _LIMIT: Final = 4096
 
 
@@ -18,8 +20,20 @@ def _minute(date: bytes, zone: bytes) -> int:
     text = date.decode("ascii")
     if len(text) != 16 or text[4] != "-" or text[7] != "-" or text[13] != ":":
         raise ValueError(text)
-    year, month, day, hour, minute = int(text[:4]), int(text[5:7]), int(text[8:10]), int(text[11:13]), int(text[14:])
-    if not (1970 <= year < 2200 and 1 <= month <= 12 and 1 <= day <= 31 and 0 <= hour < 24 and 0 <= minute < 60):
+    year, month, day, hour, minute = (
+        int(text[:4]),
+        int(text[5:7]),
+        int(text[8:10]),
+        int(text[11:13]),
+        int(text[14:]),
+    )
+    if not (
+        1970 <= year < 2200
+        and 1 <= month <= 12
+        and 1 <= day <= 31
+        and 0 <= hour < 24
+        and 0 <= minute < 60
+    ):
         raise ValueError(text)
     seconds = calendar.timegm((year, month, day, hour, minute, 0))
     if zone == b"Z":
