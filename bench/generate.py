@@ -19,9 +19,7 @@ from lkdoctor.collect.server_log.messages import AUTOMATON
 from lkdoctor.collect.server_log.records import read_head
 
 _IDS = re.compile(rb"\b((?:RM|PA|AJ|AW|AD|TR|ND|CO|AR)_[A-Za-z0-9]{4,})\b")
-_NAMED = re.compile(
-    rb'("(?:room|name|participant|Identity|identity)": ?")((?:[^"\\]|\\.)+)(")'
-)
+_NAMED = re.compile(rb'("(?:room|name|participant|Identity|identity)": ?")((?:[^"\\]|\\.)+)(")')
 _TS = re.compile(rb'"ts":[0-9.]+')
 _MAX_FILLER = 1024
 _GAP = 5.0
@@ -52,9 +50,7 @@ def split(raw: bytes) -> Line | None:
         match = _TS.search(raw)
         if match is None:
             return None
-        return Line(
-            head.at, raw[: match.start()] + b'"ts":', raw[match.end() :] + b"\n"
-        )
+        return Line(head.at, raw[: match.start()] + b'"ts":', raw[match.end() :] + b"\n")
     return Line(head.at, b"", raw[raw.index(b"\t") :] + b"\n")
 
 
@@ -80,13 +76,9 @@ def load(paths: list[Path], form: str) -> tuple[list[Case], list[Line]]:
                 filler.append(line)
         if relevant:
             first = min(line.at for line in relevant)
-            cases.append(
-                Case(relevant, first, max(line.at for line in relevant) - first)
-            )
+            cases.append(Case(relevant, first, max(line.at for line in relevant) - first))
     if not cases or not filler:
-        raise SystemExit(
-            f"no {form} recording with both relevant and other lines among {len(paths)} files"
-        )
+        raise SystemExit(f"no {form} recording with both relevant and other lines among {len(paths)} files")
     return cases, filler
 
 
@@ -95,9 +87,7 @@ def stamp(at: float, form: str) -> bytes:
     if form == "json":
         return b"%.7f" % at
     moment = datetime.fromtimestamp(at, timezone.utc)
-    return (
-        moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
-    ).encode()
+    return (moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z").encode()
 
 
 def rewrite(text: bytes, copy: int) -> bytes:
@@ -107,9 +97,7 @@ def rewrite(text: bytes, copy: int) -> bytes:
     return _NAMED.sub(lambda match: match[1] + match[2] + b"-" + tag + match[3], text)
 
 
-def blocks(
-    cases: list[Case], filler: list[Line], density: float, form: str
-) -> Iterator[bytes]:
+def blocks(cases: list[Case], filler: list[Line], density: float, form: str) -> Iterator[bytes]:
     """The log, without end, in pieces of some lines each."""
     spare = itertools.cycle(filler)
     owed = 0.0
@@ -160,15 +148,9 @@ def main() -> None:
         type=Path,
         help="server logs; default: those of fixtures/",
     )
-    parser.add_argument(
-        "--gb", type=float, default=1.0, help="size in units of 1000 MB"
-    )
-    parser.add_argument(
-        "--density", type=float, default=0.01, help="share of relevant lines"
-    )
-    parser.add_argument(
-        "--format", choices=("console", "json"), default="console", dest="form"
-    )
+    parser.add_argument("--gb", type=float, default=1.0, help="size in units of 1000 MB")
+    parser.add_argument("--density", type=float, default=0.01, help="share of relevant lines")
+    parser.add_argument("--format", choices=("console", "json"), default="console", dest="form")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--out", type=Path)
     where.add_argument(

@@ -35,18 +35,10 @@ _SURE: Final = (
     r"password|passwd|secret[_-]?key|authorization"
 )
 _VALUE: Final = r"""(?:(?P<scheme>Bearer|Basic)\s+)?(?!(?:Bearer|Basic)\s)(?P<value>[^\s"'\\,;&{}\[\]()<>]+)"""
-_BARE: Final = re.compile(
-    rf"""(?i)(?<![A-Za-z0-9])(?P<name>{_NAMES})(?P<mid>=|"\s*:\s*){_VALUE}"""
-)
-_BARE_SURE: Final = re.compile(
-    rf"(?i)(?<![A-Za-z0-9])(?P<name>{_SURE})(?P<mid>:\s+){_VALUE}"
-)
-_BEARER: Final = re.compile(
-    r"(?i)\b(?P<scheme>Bearer|Basic)\s+(?P<value>[A-Za-z0-9._~+/=-]{8,})"
-)
-_URL_PASSWORD: Final = re.compile(
-    r"(?P<head>[a-z][a-z0-9+.-]*://[^\s/:@\"']*:)(?P<value>[^\s/@\"']+)(?=@)"
-)
+_BARE: Final = re.compile(rf"""(?i)(?<![A-Za-z0-9])(?P<name>{_NAMES})(?P<mid>=|"\s*:\s*){_VALUE}""")
+_BARE_SURE: Final = re.compile(rf"(?i)(?<![A-Za-z0-9])(?P<name>{_SURE})(?P<mid>:\s+){_VALUE}")
+_BEARER: Final = re.compile(r"(?i)\b(?P<scheme>Bearer|Basic)\s+(?P<value>[A-Za-z0-9._~+/=-]{8,})")
+_URL_PASSWORD: Final = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s/:@\"']*:)(?P<value>[^\s/@\"']+)(?=@)")
 # What stands for "no value": masking it would hide nothing and confuse the reader.
 _EMPTY: Final = frozenset({"", "null", "none", "nil", "true", "false", "0"})
 _KEPT: Final = re.compile(r"<secret:[0-9a-f]{4,}>|<[^<>]*>|\*+")
@@ -100,39 +92,27 @@ class Redactor:
     def mask(self, text: str) -> str:
         """`text` with every secret replaced by its token; masking twice changes nothing more."""
         if self._values is not None:
-            text = self._values.sub(
-                lambda match: self.token(self._known[match[0]]), text
-            )
+            text = self._values.sub(lambda match: self.token(self._known[match[0]]), text)
         if not _HINTS.search(text):
             return text
         text = _JWT.sub(lambda match: self.token(match[0]), text)
         text = _QUOTED.sub(self._named, text)
         text = _BARE_SURE.sub(self._named, _BARE.sub(self._named, text))
-        text = _BEARER.sub(
-            lambda match: f"{match['scheme']} {self._value(match['value'])}", text
-        )
-        return _URL_PASSWORD.sub(
-            lambda match: match["head"] + self._value(match["value"]), text
-        )
+        text = _BEARER.sub(lambda match: f"{match['scheme']} {self._value(match['value'])}", text)
+        return _URL_PASSWORD.sub(lambda match: match["head"] + self._value(match["value"]), text)
 
     def mask_all(self, value: Any) -> Any:
         """`value` with every string in it masked, in dicts, lists and tuples at any depth."""
         if isinstance(value, str):
             return self.mask(value)
         if isinstance(value, dict):
-            return {
-                self.mask_all(key): self.mask_all(item) for key, item in value.items()
-            }
+            return {self.mask_all(key): self.mask_all(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return type(value)(self.mask_all(item) for item in value)
         return value
 
     def _value(self, value: str) -> str:
-        return (
-            value
-            if value.lower() in _EMPTY or _KEPT.fullmatch(value)
-            else self.token(value)
-        )
+        return value if value.lower() in _EMPTY or _KEPT.fullmatch(value) else self.token(value)
 
     def _named(self, match: re.Match[str]) -> str:
         found = match.groupdict()

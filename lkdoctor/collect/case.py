@@ -96,9 +96,7 @@ class CaseInputs:
         else:
             given = _plain(text)
             # A pipe can be read only once, so its beginning is not looked at here.
-            kind, looks = (
-                _kind(given, path.name) if path.is_file() else ("server_log", "")
-            )
+            kind, looks = _kind(given, path.name) if path.is_file() else ("server_log", "")
             # A file named on the command line is tried in any case: the note on it then says what it looks like.
             self._add(given, "server_log" if kind == "unknown" else kind, looks)
 
@@ -111,39 +109,27 @@ class CaseInputs:
                 self._add(given, kind, looks)
 
     def _add(self, given: LogInput, kind: str, looks: str) -> None:
-        if given.name in {one.name for one in self.server_logs} | {
-            one.name for one in self.others
-        }:
+        if given.name in {one.name for one in self.server_logs} | {one.name for one in self.others}:
             return
         if kind == "server_log":
             self.server_logs.append(given)
             return
         note = SourceNote(given.name, kind, bytes=given.size_on_disk)
         if kind == "unknown":
-            note.unusable = (
-                f"no evidence that this version reads; it looks like {looks}"
-            )
+            note.unusable = f"no evidence that this version reads; it looks like {looks}"
         else:
-            note.notes.append(
-                f"not read by this version{f'; it looks like {looks}' if looks else ''}"
-            )
+            note.notes.append(f"not read by this version{f'; it looks like {looks}' if looks else ''}")
         self.others.append(note)
 
 
 def _plain(text: str | Path, *, forced: bool = False) -> LogInput:
-    return (
-        LogInput("-", forced=forced)
-        if str(text) == "-"
-        else _file(str(text), forced=forced)
-    )
+    return LogInput("-", forced=forced) if str(text) == "-" else _file(str(text), forced=forced)
 
 
 def _file(text: str, *, forced: bool = False) -> LogInput:
     path = Path(text)
     if path.is_dir():
-        raise MissingInput(
-            text, "is a folder; name a file here, or give the folder without an option"
-        )
+        raise MissingInput(text, "is a folder; name a file here, or give the folder without an option")
     try:
         if path.is_file():
             with open(path, "rb"):
@@ -156,9 +142,7 @@ def _file(text: str, *, forced: bool = False) -> LogInput:
             "no such file; check the path (relative paths start at the current folder)",
         ) from None
     except OSError as error:
-        raise MissingInput(
-            text, f"cannot be opened: {error.strerror or error}"
-        ) from None
+        raise MissingInput(text, f"cannot be opened: {error.strerror or error}") from None
     return LogInput(text, path, forced=forced)
 
 
@@ -166,14 +150,10 @@ def _members_of_folder(folder: Path) -> Iterable[tuple[LogInput, str]]:
     try:
         found = sorted(one for one in folder.iterdir() if one.is_file())
     except OSError as error:
-        raise MissingInput(
-            str(folder), f"cannot be listed: {error.strerror or error}"
-        ) from None
+        raise MissingInput(str(folder), f"cannot be listed: {error.strerror or error}") from None
     wanted = [one for one in found if _is_evidence(one.name)]
     if len(wanted) > _MOST_FILES:
-        raise MissingInput(
-            str(folder), f"holds {len(wanted)} logs; name those that you mean"
-        )
+        raise MissingInput(str(folder), f"holds {len(wanted)} logs; name those that you mean")
     return [(LogInput(str(one), one), one.name) for one in wanted]
 
 
@@ -187,19 +167,13 @@ def _members_of_zip(path: Path) -> Iterable[tuple[LogInput, str]]:
             f"is a damaged zip ({error}); unpack it with another tool and give the folder",
         ) from None
     if len(infos) > _MOST_FILES or sum(one.file_size for one in infos) > _MOST_BYTES:
-        raise MissingInput(
-            str(path), "unpacks to too much for a case; name the log itself"
-        )
+        raise MissingInput(str(path), "unpacks to too much for a case; name the log itself")
     if any(one.flag_bits & 1 for one in infos):
         raise MissingInput(str(path), "is encrypted; unpack it and give the folder")
     members = []
     for info in sorted(infos, key=lambda one: one.filename):
         name = info.filename.rsplit("/", 1)[-1]
-        if (
-            info.filename.startswith("__MACOSX/")
-            or ".." in info.filename.split("/")
-            or not _is_evidence(name)
-        ):
+        if info.filename.startswith("__MACOSX/") or ".." in info.filename.split("/") or not _is_evidence(name):
             continue
         members.append((LogInput(f"{path}/{info.filename}", path, info.filename), name))
     return members
@@ -219,14 +193,10 @@ def _kind(given: LogInput, name: str) -> tuple[str, str]:
     if kind:
         return kind, ""
     head = _head(given)
-    if sniff(head.split(b"\n")) is not None or head.startswith(
-        b"could not parse config: "
-    ):
+    if sniff(head.split(b"\n")) is not None or head.startswith(b"could not parse config: "):
         return "server_log", ""
     looks = looks_like(head)
-    if "agent worker" in looks or (
-        _WORKER_LOG.match(name) and not _SERVER_LOG.match(name)
-    ):
+    if "agent worker" in looks or (_WORKER_LOG.match(name) and not _SERVER_LOG.match(name)):
         return "worker_log", looks
     if "api.jsonl" in looks:
         return "api", looks

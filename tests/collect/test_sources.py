@@ -42,9 +42,7 @@ PACKED = {
     "two-members.gz": _gzip_in_two,
     "named-like-text.log": gzip.compress,
     "a.zst": lambda log: zstandard.compress(log),
-    "two-frames.zst": lambda log: (
-        zstandard.compress(log[:5000]) + zstandard.compress(log[5000:])
-    ),
+    "two-frames.zst": lambda log: zstandard.compress(log[:5000]) + zstandard.compress(log[5000:]),
     "utf16.log": lambda log: log.decode().encode("utf-16"),
     "utf16be.log": lambda log: log.decode().encode("utf-16-be"),
     "utf16.log.gz": lambda log: gzip.compress(log.decode().encode("utf-16")),
@@ -61,23 +59,13 @@ def test_packing_changes_nothing(name: str, chunk: int, tmp_path: Path) -> None:
     want, plain_logs = read(plain)
     events, packed_logs = read(packed, chunk_bytes=chunk)
     assert said(events) == said(want)
-    assert [event.place.offset for event in events] == [
-        event.place.offset for event in want
-    ]
-    texts = [
-        proof.text
-        for proof in plain_logs.resolve(event.place for event in want).values()
-    ]
-    assert [
-        proof.text
-        for proof in packed_logs.resolve(event.place for event in events).values()
-    ] == texts
+    assert [event.place.offset for event in events] == [event.place.offset for event in want]
+    texts = [proof.text for proof in plain_logs.resolve(event.place for event in want).values()]
+    assert [proof.text for proof in packed_logs.resolve(event.place for event in events).values()] == texts
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, _zstd_in_blocks])
-def test_a_truncated_archive_gives_what_it_holds_and_says_so(
-    pack: object, tmp_path: Path
-) -> None:
+def test_a_truncated_archive_gives_what_it_holds_and_says_so(pack: object, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole.log", tmp_path / "cut.log.gz"
     whole.write_bytes(recorded(CASE))
     packed = pack(recorded(CASE))  # type: ignore[operator]
@@ -104,9 +92,7 @@ def test_a_truncated_archive_gives_what_it_holds_and_says_so(
         ("0.log.20260101-120000.gz", "0.log.20260102-120000", "0.log"),
     ],
 )
-def test_a_rotated_set_is_one_stream(
-    names: tuple[str, ...], wrapper: str, tmp_path: Path
-) -> None:
+def test_a_rotated_set_is_one_stream(names: tuple[str, ...], wrapper: str, tmp_path: Path) -> None:
     log = wrap.WRAPPERS[wrapper](recorded(CASE))
     whole = tmp_path / "whole.txt"
     whole.write_bytes(log)
@@ -126,11 +112,7 @@ def test_a_rotated_set_is_one_stream(
         ]
         for place, proof in set_logs.resolve(event.place for event in events).items():
             source = Path(place.source)
-            data = (
-                gzip.decompress(source.read_bytes())
-                if source.suffix == ".gz"
-                else source.read_bytes()
-            )
+            data = gzip.decompress(source.read_bytes()) if source.suffix == ".gz" else source.read_bytes()
             assert proof.line == data.count(b"\n", 0, proof.offset) + 1
 
 
@@ -160,16 +142,11 @@ def test_standard_input_and_its_proofs() -> None:
     )
     events, from_file = read(path)
     proofs = from_file.resolve(event.place for event in events if event.what < 90)
-    lines = [
-        f"{one.offset} {one.line} {one.text[:200].encode()!r}"
-        for one in proofs.values()
-    ]
+    lines = [f"{one.offset} {one.line} {one.text[:200].encode()!r}" for one in proofs.values()]
     assert done.stdout.decode().splitlines() == [str(len(events)), *lines]
 
 
-def test_several_processes_read_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_several_processes_read_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "PARALLEL_FROM", 0)
     paths = []
     for number, case in enumerate(CASES):
@@ -178,9 +155,7 @@ def test_several_processes_read_the_same(
         paths.append(path)
     alone, alone_logs = read(*paths, jobs=1)
     seen: list[int] = []
-    together, together_logs = read(
-        *paths, jobs=2, progress=lambda done, _: seen.append(done)
-    )
+    together, together_logs = read(*paths, jobs=2, progress=lambda done, _: seen.append(done))
     assert together == alone
     assert together_logs.notes == alone_logs.notes
     assert len({event.stream for event in alone}) == len(CASES)
@@ -193,9 +168,7 @@ def test_since_and_until_cut_the_log(tmp_path: Path) -> None:
     times = sorted(event.at for event in events if event.at is not None)
     low, high = times[len(times) // 4], times[len(times) // 2]
     cut, _ = read(path, since=low, until=high)
-    assert cut == [
-        event for event in events if event.at is not None and low <= event.at <= high
-    ]
+    assert cut == [event for event in events if event.at is not None and low <= event.at <= high]
     assert 0 < len(cut) < len(events)
 
 
@@ -205,9 +178,7 @@ def test_a_case_as_folder_and_as_zip_is_the_same(tmp_path: Path) -> None:
     for name in ("server.log", "server.log.1"):
         (folder / name).write_bytes(recorded("declined"))
     (folder / "worker-a.log").write_bytes(wrap.WORKER_LINES[0] + b"\n")
-    (folder / "api.jsonl").write_text(
-        '{"at": 1, "call": "RoomService/ListRooms", "status": 200}\n'
-    )
+    (folder / "api.jsonl").write_text('{"at": 1, "call": "RoomService/ListRooms", "status": 200}\n')
     (folder / "notes.md").write_text("nothing")
     archive = tmp_path / "case.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
@@ -226,9 +197,7 @@ def test_a_case_as_folder_and_as_zip_is_the_same(tmp_path: Path) -> None:
     one, other = ServerLogs(from_folder.server_logs), ServerLogs(from_zip.server_logs)
     events = list(one.events())
     assert said(other.events()) == said(events)
-    texts = [
-        proof.text for proof in one.resolve(event.place for event in events).values()
-    ]
+    texts = [proof.text for proof in one.resolve(event.place for event in events).values()]
     assert len(texts) > 5
     assert not (tmp_path / "evil.log").exists()
 

@@ -26,9 +26,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[object]]:
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("wrapper", wrap.WRAPPERS)
-def test_a_wrapper_changes_nothing(
-    case: str, wrapper: str, plain: dict[str, list[object]], tmp_path: Path
-) -> None:
+def test_a_wrapper_changes_nothing(case: str, wrapper: str, plain: dict[str, list[object]], tmp_path: Path) -> None:
     path = tmp_path / "some.log"
     path.write_bytes(wrap.WRAPPERS[wrapper](recorded(case)))
     events, logs = read(path)
@@ -42,12 +40,8 @@ def test_a_wrapper_changes_nothing(
     "wrapper",
     ["bare", "docker json-file", "cri", "compose mixed", "journald short", "bom"],
 )
-@pytest.mark.parametrize(
-    "case", ["healthy-call-1-11-0", "draining", "config-refused-1-8-4"]
-)
-def test_chunks_change_nothing(
-    case: str, wrapper: str, chunk: int, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("case", ["healthy-call-1-11-0", "draining", "config-refused-1-8-4"])
+def test_chunks_change_nothing(case: str, wrapper: str, chunk: int, tmp_path: Path) -> None:
     log = recorded(case)
     if chunk < 61:
         log = b"".join(line + b"\n" for line in wrap.lines_of(log)[:25])
@@ -70,11 +64,7 @@ def test_every_proof_is_the_record_itself(tmp_path: Path) -> None:
         for event in events:
             proof = proofs[event.place]
             assert proof.line is not None
-            assert (
-                sum(len(line) + 1 for line in lines[: proof.line - 1])
-                == proof.offset
-                == event.place.offset
-            )
+            assert sum(len(line) + 1 for line in lines[: proof.line - 1]) == proof.offset == event.place.offset
             assert "livekit" in proof.text
             assert proof.text[:4] in ("2026", '{"le')
             assert "\t" not in proof.text
@@ -90,23 +80,14 @@ def test_services_of_a_mixed_log_are_streams_of_their_own(tmp_path: Path) -> Non
 
 def test_journald_says_when_it_dropped_a_message(tmp_path: Path) -> None:
     path = tmp_path / "journal.json"
-    path.write_bytes(
-        b'{"_HOSTNAME":"a","MESSAGE":null,"__REALTIME_TIMESTAMP":"1767225600123456"}\n'
-        * 3
-    )
+    path.write_bytes(b'{"_HOSTNAME":"a","MESSAGE":null,"__REALTIME_TIMESTAMP":"1767225600123456"}\n' * 3)
     _, logs = read(path)
-    assert logs.notes[0].skipped == {
-        "journald left out the message (over 4096 bytes; export with --all)": 3
-    }
+    assert logs.notes[0].skipped == {"journald left out the message (over 4096 bytes; export with --all)": 3}
 
 
 def test_metadata_in_clear_text_is_not_kept(tmp_path: Path) -> None:
     path = tmp_path / "old.log"
-    path.write_bytes(
-        recorded("healthy-call-1-8-4").replace(
-            b'"agentName":', b'"metadata":"the secret","agentName":'
-        )
-    )
+    path.write_bytes(recorded("healthy-call-1-8-4").replace(b'"agentName":', b'"metadata":"the secret","agentName":'))
     events, logs = read(path)
     assert any(event.what is What.SESSION_STARTED for event in events)
     proofs = logs.resolve(event.place for event in events)

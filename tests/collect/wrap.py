@@ -53,10 +53,7 @@ def docker_json(log: bytes) -> bytes:
                 "stream": "stderr",
                 "time": "2026-01-01T00:00:00.123456789Z",
             }
-            out.append(
-                json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
-                + b"\n"
-            )
+            out.append(json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
             if part is not parts[-1]:  # another pipe's line can come between
                 other = {
                     "log": "a word on stdout\n",
@@ -72,10 +69,7 @@ def cri(log: bytes) -> bytes:
     out = []
     for line in lines_of(log):
         *partial, last = _parts(line)
-        out += [
-            b"2026-01-01T00:00:00.123456789+01:00 stderr P " + part + b"\n"
-            for part in partial
-        ]
+        out += [b"2026-01-01T00:00:00.123456789+01:00 stderr P " + part + b"\n" for part in partial]
         out.append(b"2026-01-01T00:00:00.123456789+01:00 stderr F " + last + b"\n")
     return b"".join(out)
 
@@ -86,9 +80,7 @@ def mixed_compose(log: bytes) -> bytes:
     for index, line in enumerate(lines_of(log)):
         out.append(b"livekit-1  | " + line + b"\n")
         if index % 2:
-            out.append(
-                b"agent-1    | " + WORKER_LINES[index % len(WORKER_LINES)] + b"\n"
-            )
+            out.append(b"agent-1    | " + WORKER_LINES[index % len(WORKER_LINES)] + b"\n")
     out.append(b"agent-1 exited with code 1\n")
     return b"".join(out)
 
@@ -106,10 +98,7 @@ def journald_json(log: bytes) -> bytes:
             ("MESSAGE", list(line) if index % 3 == 0 else line.decode()),
         ]
         shuffle(record)
-        out.append(
-            json.dumps(dict(record), ensure_ascii=False, separators=(",", ":")).encode()
-            + b"\n"
-        )
+        out.append(json.dumps(dict(record), ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
     return b"".join(out)
 
 
@@ -118,21 +107,13 @@ def colour(line: bytes) -> bytes:
     return line.replace(b"\tINFO\t", b"\t\x1b[34mINFO\x1b[0m\t", 1)
 
 
-def _journal(
-    stamp: bytes, name: bytes = b"livekit-server[77]"
-) -> Callable[[bytes], bytes]:
-    return _each(
-        lambda line: (
-            stamp + b" media1 " + name + b": " + line.replace(b"\t", b"        ")
-        )
-    )
+def _journal(stamp: bytes, name: bytes = b"livekit-server[77]") -> Callable[[bytes], bytes]:
+    return _each(lambda line: stamp + b" media1 " + name + b": " + line.replace(b"\t", b"        "))
 
 
 def _json_line(key: str) -> Callable[[bytes], bytes]:
     def make(line: bytes) -> bytes:
-        return json.dumps(
-            {"labels": {"app": "livekit"}, key: line.decode(), "timestamp": "2026"}
-        ).encode()
+        return json.dumps({"labels": {"app": "livekit"}, key: line.decode(), "timestamp": "2026"}).encode()
 
     return _each(make)
 
@@ -150,9 +131,7 @@ WRAPPERS: dict[str, Callable[[bytes], bytes]] = {
     "compose": _each(lambda line: b"livekit-1  | " + line),
     "compose v1": _each(lambda line: b"livekit_1  | " + line),
     "compose coloured": _each(lambda line: b"\x1b[36mlivekit-1  | \x1b[0m" + line),
-    "compose -t": _each(
-        lambda line: b"livekit-1  | 2026-01-01T00:00:00.123456789Z " + line
-    ),
+    "compose -t": _each(lambda line: b"livekit-1  | 2026-01-01T00:00:00.123456789Z " + line),
     "compose mixed": mixed_compose,
     "kubectl --prefix": _each(lambda line: b"[pod/livekit-0/livekit] " + line),
     "kubectl --prefix --timestamps": _each(
@@ -166,28 +145,14 @@ WRAPPERS: dict[str, Callable[[bytes], bytes]] = {
     "journald short-iso 255": _journal(b"2026-01-01T01:00:00+01:00"),
     "journald short-iso-precise": _journal(b"2026-01-01T01:00:00.123456+0100"),
     "journald short-full": _journal(b"Thu 2026-01-01 01:00:00 CET"),
-    "journald with-unit": _journal(
-        b"Thu 2026-01-01 01:00:00 UTC", b"livekit.service[77]"
-    ),
+    "journald with-unit": _journal(b"Thu 2026-01-01 01:00:00 UTC", b"livekit.service[77]"),
     "journald short-unix": _journal(b"1767225600.123456"),
     "journald short-monotonic": _journal(b"[  600.123456]"),
     "journald json": journald_json,
-    "journald around docker": _each(
-        lambda line: b"Jan 01 01:00:00 media1 docker[9]: livekit-1  | " + line
-    ),
-    "syslog 3164": _each(
-        lambda line: b"<30>Jan  1 01:00:00 media1 livekit-server[77]: " + line
-    ),
-    "syslog 5424": _each(
-        lambda line: (
-            b'<30>1 2026-01-01T01:00:00.1Z media1 livekit 77 - [a@1 b="c\\"]"] ' + line
-        )
-    ),
-    "syslog 5424 bom": _each(
-        lambda line: (
-            b"<30>1 2026-01-01T01:00:00.1Z media1 livekit 77 - - \xef\xbb\xbf" + line
-        )
-    ),
+    "journald around docker": _each(lambda line: b"Jan 01 01:00:00 media1 docker[9]: livekit-1  | " + line),
+    "syslog 3164": _each(lambda line: b"<30>Jan  1 01:00:00 media1 livekit-server[77]: " + line),
+    "syslog 5424": _each(lambda line: b'<30>1 2026-01-01T01:00:00.1Z media1 livekit 77 - [a@1 b="c\\"]"] ' + line),
+    "syslog 5424 bom": _each(lambda line: b"<30>1 2026-01-01T01:00:00.1Z media1 livekit 77 - - \xef\xbb\xbf" + line),
     "logcli jsonl": _json_line("line"),
     "fluent bit": _json_line("log"),
     "google cloud": _json_line("textPayload"),

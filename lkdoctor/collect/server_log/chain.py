@@ -34,12 +34,7 @@ class Chain:
         """Bytes of all inputs, when every one of them is a plain file."""
         total = 0
         for one in self.inputs:
-            if (
-                one.path is None
-                or one.member
-                or one.path.suffix in (".gz", ".zst")
-                or not one.path.is_file()
-            ):
+            if one.path is None or one.member or one.path.suffix in (".gz", ".zst") or not one.path.is_file():
                 return None
             total += one.path.stat().st_size
         return total
@@ -62,10 +57,7 @@ class Chain:
                 self._offset += count
                 self.sizes[-1] += count
                 return count
-            self._glue = any(
-                "ends in the middle" in note or "damaged" in note
-                for note in self._current.notes
-            )
+            self._glue = any("ends in the middle" in note or "damaged" in note for note in self._current.notes)
             self._current.close()
             self._current = None
 
@@ -83,11 +75,7 @@ class Chain:
                 RuntimeError,
                 NotImplementedError,
             ) as error:
-                reason = (
-                    error.strerror
-                    if isinstance(error, OSError) and error.strerror
-                    else str(error)
-                )
+                reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
                 self.errors[given.name] = f"cannot be read: {reason}"
                 self.opened.append(None)
                 continue

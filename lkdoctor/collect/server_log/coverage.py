@@ -41,11 +41,7 @@ class Sampler:
             return
         position = max(0, self._info_from - base)
         while self._info_tries < _INFO_TRIES:
-            found = [
-                at
-                for needle in _NEEDLES
-                if (at := buffer.find(needle, position, limit)) >= 0
-            ]
+            found = [at for needle in _NEEDLES if (at := buffer.find(needle, position, limit)) >= 0]
             if not found:
                 self._info_from = base + limit
                 return
@@ -60,9 +56,7 @@ class Sampler:
                 self._plan()
                 return
 
-    def before(
-        self, buffer: bytearray, upto: int, limit: int, base: int, events: list[Event]
-    ) -> None:
+    def before(self, buffer: bytearray, upto: int, limit: int, base: int, events: list[Event]) -> None:
         """Look at the records that are due and begin before `upto`, in their order; add their events."""
         while True:
             info = self._info_at
@@ -76,9 +70,7 @@ class Sampler:
                 break
         self._plan()
 
-    def _sample(
-        self, buffer: bytearray, upto: int, limit: int, base: int, events: list[Event]
-    ) -> None:
+    def _sample(self, buffer: bytearray, upto: int, limit: int, base: int, events: list[Event]) -> None:
         first = max(0, self.due - base)
         if first and buffer[first - 1] != 10:
             self.due = base + _line_end(buffer, first, limit)
@@ -87,27 +79,21 @@ class Sampler:
         stop = _line_end(buffer, first, limit)
         got = self._parser.head(bytes(buffer[first : min(stop, first + _LINE)]))
         if got is None:
-            self.due = (
-                self._next(base + first) if self._tries >= _TRIES else base + stop
-            )
+            self.due = self._next(base + first) if self._tries >= _TRIES else base + stop
             return
         if self._first or abs(got[0].at - self._parser.last_at) > _QUIET_SECONDS:
             events.append(self._parser.any_line(got[0], got[1], base + first))
             self._first = False
         self.due = self._next(base + first)
 
-    def _take(
-        self, buffer: bytearray, first: int, limit: int, base: int, events: list[Event]
-    ) -> None:
+    def _take(self, buffer: bytearray, first: int, limit: int, base: int, events: list[Event]) -> None:
         stop = _line_end(buffer, first, limit)
         got = self._parser.head(bytes(buffer[first : min(stop, first + _LINE)]))
         if got is not None:
             events.append(self._parser.any_line(got[0], got[1], base + first))
 
     def _plan(self) -> None:
-        self.next_at = (
-            self.due if self._info_at is None else min(self.due, self._info_at)
-        )
+        self.next_at = self.due if self._info_at is None else min(self.due, self._info_at)
 
     def _next(self, offset: int) -> int:
         self._tries = 0
@@ -122,9 +108,7 @@ class Sampler:
                 break  # may be cut at its front
             got = self._parser.head(tail[first:end])
             if got is not None:
-                return [
-                    self._parser.any_line(got[0], got[1], total - len(tail) + first)
-                ]
+                return [self._parser.any_line(got[0], got[1], total - len(tail) + first)]
             if first == 0:
                 break
             end = first - 1

@@ -17,16 +17,10 @@ _SHORT: Final = {
     "not dispatching agent": What.NOT_DISPATCHING,
 }
 _TEXTS: Final = sorted(
-    (
-        (text, what)
-        for text, what in {**MESSAGES, **_SHORT}.items()
-        if what is not What.API_CALL
-    ),
+    ((text, what) for text, what in {**MESSAGES, **_SHORT}.items() if what is not What.API_CALL),
     key=lambda item: -len(item[0]),
 )
-_PAIR: Final = re.compile(
-    r'"?\b([A-Za-z][A-Za-z0-9]*)"? ?[:=] ?(?:"((?:[^"\\]|\\.)*)"|([^\s",{}\[\]]+))'
-)
+_PAIR: Final = re.compile(r'"?\b([A-Za-z][A-Za-z0-9]*)"? ?[:=] ?(?:"((?:[^"\\]|\\.)*)"|([^\s",{}\[\]]+))')
 _NAMES: Final = {one.name: one.type for one in msgspec.structs.fields(Fields)}
 
 
@@ -65,9 +59,7 @@ def _fields(text: str) -> Fields:
     for name, quoted, bare in _PAIR.findall(text):
         if name in _NAMES and name not in found:
             try:
-                found[name] = msgspec.convert(
-                    quoted or bare, _NAMES[name], strict=False
-                )
+                found[name] = msgspec.convert(quoted or bare, _NAMES[name], strict=False)
             except msgspec.ValidationError:
                 continue
     if "error" in found:

@@ -56,9 +56,7 @@ class LineReader:
         """Count a record that could not be used."""
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
 
-    def read(
-        self, line: bytes, literal: int, start: int, end: int, offset: int
-    ) -> Event | _More | None:
+    def read(self, line: bytes, literal: int, start: int, end: int, offset: int) -> Event | _More | None:
         """The event in `line`, whose bytes `start:end` are a literal; MORE when the record goes on in the next lines."""
         if not self.form:
             got = read_hit(line, literal, start, end)
@@ -121,9 +119,7 @@ class LineReader:
                 if not final:
                     return self.MORE
                 break
-            if position - first > MAX_JOINED or len(pieces) > (
-                _CONFIG_LINES if config else MAX_JOINED
-            ):
+            if position - first > MAX_JOINED or len(pieces) > (_CONFIG_LINES if config else MAX_JOINED):
                 break
             end = buffer.find(b"\n", position, limit)
             if end < 0:
@@ -135,11 +131,7 @@ class LineReader:
                 if part is None or part.payload[:1] not in (b" ", b"\t"):
                     break
                 pieces.append(b" " + part.payload.strip())
-            elif (
-                part is not None
-                and part.part_of == peeled.part_of
-                and part.service == peeled.service
-            ):
+            elif part is not None and part.part_of == peeled.part_of and part.service == peeled.service:
                 pieces.append(part.payload)
                 if not part.more:
                     break
@@ -180,9 +172,7 @@ class LineReader:
         """The event of a record of no interest: its time and level count."""
         self.loggers.add(head.logger)
         self.records -= 1
-        return self.event(
-            Hit(What.ANY_LINE, head.at, head.level, _NO_FIELDS), offset, service
-        )
+        return self.event(Hit(What.ANY_LINE, head.at, head.level, _NO_FIELDS), offset, service)
 
     def event(self, hit: Hit, offset: int, service: str) -> Event:
         """The event of a hit, noted in the spans."""
@@ -215,9 +205,7 @@ def _is_record(payload: bytes) -> bool:
     if payload[:1] == b"{":
         return read_head(payload) is not None
     hit = find_hit(payload)
-    if hit is not None and isinstance(
-        read_hit(payload[: hit[2]] + b"\t{}", *hit), (Hit, str)
-    ):
+    if hit is not None and isinstance(read_hit(payload[: hit[2]] + b"\t{}", *hit), (Hit, str)):
         return True
     return read_head(payload) is not None
 

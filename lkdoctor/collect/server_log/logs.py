@@ -50,9 +50,7 @@ class ServerLogs:
         self._jobs = (os.cpu_count() or 1) if jobs is None else jobs
         self._progress = progress
         self._chunk_bytes = chunk_bytes
-        self._streams = [
-            Stream(name, inputs) for name, inputs in streams_of(self.inputs)
-        ]
+        self._streams = [Stream(name, inputs) for name, inputs in streams_of(self.inputs)]
         self._spools: dict[str, Spool] = {}
         self._done = 0
 
@@ -65,19 +63,10 @@ class ServerLogs:
         self.notes = []
         self._done = 0
         far = [one for one in self._streams if one.rereadable]
-        if (
-            self._jobs > 1
-            and len(far) > 1
-            and sum(one.size_on_disk for one in far) >= PARALLEL_FROM
-        ):
+        if self._jobs > 1 and len(far) > 1 and sum(one.size_on_disk for one in far) >= PARALLEL_FROM:
             with Readers(far, self._jobs, self._chunk_bytes, self._count) as readers:
                 yield from self._merged(
-                    [
-                        readers.stream(far.index(one))
-                        if one.rereadable
-                        else self._here(one)
-                        for one in self._streams
-                    ]
+                    [readers.stream(far.index(one)) if one.rereadable else self._here(one) for one in self._streams]
                 )
         else:
             yield from self._merged([self._here(one) for one in self._streams])
@@ -89,11 +78,7 @@ class ServerLogs:
         merged = runs[0] if len(runs) == 1 else heapq.merge(*runs, key=_time)
         if self._low == float("-inf") and self._high == float("inf"):
             return merged
-        return (
-            event
-            for event in merged
-            if event.at is None or self._low <= event.at <= self._high
-        )
+        return (event for event in merged if event.at is None or self._low <= event.at <= self._high)
 
     def _flat(self, batches: _Batches) -> Iterator[Event]:
         for batch in batches:

@@ -53,21 +53,11 @@ def notes_of(reader: StreamReader) -> tuple[list[SourceNote], list[Event]]:
         if not parser.records and len(notes) == 1 and reader.bytes <= _EXCERPT_BYTES:
             events = excerpt_events(reader.head, note.name)
         if events:
-            note.notes.append(
-                "an excerpt without times: its words count, its order and completeness do not"
-            )
+            note.notes.append("an excerpt without times: its words count, its order and completeness do not")
         elif not parser.records:
-            note.unusable = (
-                f"no livekit-server log; it looks like {looks_like(reader.head)}"
-            )
+            note.unusable = f"no livekit-server log; it looks like {looks_like(reader.head)}"
     elif not parser.records:
-        others = {
-            _OTHER_LOGGERS[name.split(".")[0]]
-            for name in parser.loggers
-            if name.split(".")[0] in _OTHER_LOGGERS
-        }
+        others = {_OTHER_LOGGERS[name.split(".")[0]] for name in parser.loggers if name.split(".")[0] in _OTHER_LOGGERS}
         if others:
-            note.unusable = (
-                f"no livekit-server log; it looks like {', '.join(sorted(others))}"
-            )
+            note.unusable = f"no livekit-server log; it looks like {', '.join(sorted(others))}"
     return notes, events

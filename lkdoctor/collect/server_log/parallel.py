@@ -25,9 +25,7 @@ from lkdoctor.dispatch.model import SourceNote
 
 _AHEAD: Final = 24  # batches; one holds about 500 events, some 200 KB
 _BATCH: Final = 512
-_PATIENCE: Final = (
-    0.25  # seconds between two words of progress, and for Ctrl-C to be seen
-)
+_PATIENCE: Final = 0.25  # seconds between two words of progress, and for Ctrl-C to be seen
 
 _Item = tuple[int, str, bytes]  # stream, "events" | "notes" | "read", payload
 
@@ -36,9 +34,7 @@ _events: Final = msgspec.msgpack.Decoder(list[Event]).decode
 _notes: Final = msgspec.msgpack.Decoder(list[SourceNote]).decode
 
 
-def _serve(
-    pipe: Connection, share: Sequence[tuple[int, Stream]], chunk_bytes: int, salt: bytes
-) -> None:
+def _serve(pipe: Connection, share: Sequence[tuple[int, Stream]], chunk_bytes: int, salt: bytes) -> None:
     """The process: reads its share, each stream as far ahead as it may."""
     redact.continue_run(salt)
     credit = {index: _AHEAD for index, _ in share}
@@ -51,12 +47,8 @@ def _serve(
             pipe.send((-1, "read", str(done).encode()))
             done = 0
 
-    running = {
-        index: _items(index, stream, chunk_bytes, progress) for index, stream in share
-    }
-    with contextlib.suppress(
-        BrokenPipeError, EOFError, KeyboardInterrupt, ConnectionResetError
-    ):
+    running = {index: _items(index, stream, chunk_bytes, progress) for index, stream in share}
+    with contextlib.suppress(BrokenPipeError, EOFError, KeyboardInterrupt, ConnectionResetError):
         while running:
             ready = [index for index in running if credit[index] > 0]
             while not ready or pipe.poll():
@@ -73,9 +65,7 @@ def _serve(
     pipe.close()
 
 
-def _items(
-    index: int, stream: Stream, chunk_bytes: int, progress: Callable[[int], None]
-) -> Iterator[_Item]:
+def _items(index: int, stream: Stream, chunk_bytes: int, progress: Callable[[int], None]) -> Iterator[_Item]:
     for batch in read_stream(stream, chunk_bytes, progress):
         if batch and isinstance(batch[0], SourceNote):
             yield index, "notes", _encode(batch)
@@ -97,31 +87,23 @@ class Readers:
         self._streams = streams
         self._chunk_bytes = chunk_bytes
         self._progress = progress
-        self._inbox: list[queue.SimpleQueue[tuple[str, bytes] | None]] = [
-            queue.SimpleQueue() for _ in streams
-        ]
+        self._inbox: list[queue.SimpleQueue[tuple[str, bytes] | None]] = [queue.SimpleQueue() for _ in streams]
         self._read: dict[Connection, int] = {}  # bytes, by process
         self._told = 0
         self._pipes: list[Connection] = []
         self._processes: list[BaseProcess] = []
         self._pipe_of: dict[int, Connection] = {}
         # The biggest streams first, each to the process with the least to do.
-        shares: list[list[tuple[int, Stream]]] = [
-            [] for _ in range(min(jobs, len(streams)))
-        ]
+        shares: list[list[tuple[int, Stream]]] = [[] for _ in range(min(jobs, len(streams)))]
         loads = [0] * len(shares)
-        for index, stream in sorted(
-            enumerate(streams), key=lambda item: -item[1].size_on_disk
-        ):
+        for index, stream in sorted(enumerate(streams), key=lambda item: -item[1].size_on_disk):
             least = loads.index(min(loads))
             shares[least].append((index, stream))
             loads[least] += stream.size_on_disk + 1
         self._shares = shares
 
     def __enter__(self) -> Self:
-        context = multiprocessing.get_context(
-            "spawn"
-        )  # the same on every system, and safe beside threads
+        context = multiprocessing.get_context("spawn")  # the same on every system, and safe beside threads
         salt = redact.of_this_run().salt
         for share in self._shares:
             ours, theirs = context.Pipe()

@@ -27,9 +27,7 @@ class Proof(NamedTuple):
     text: str
 
 
-def resolve(
-    inputs: Sequence[LogInput], places: Iterable[Place], spools: Mapping[str, Spool]
-) -> dict[Place, Proof]:
+def resolve(inputs: Sequence[LogInput], places: Iterable[Place], spools: Mapping[str, Spool]) -> dict[Place, Proof]:
     """The records at `places`, one forward pass for each input. A place that cannot be read again is left out."""
     wanted: dict[str, set[int]] = {}
     for place in places:
@@ -43,9 +41,7 @@ def resolve(
                 kept = spools[given.name].find(offset)
                 if kept is not None:
                     text = shorten(unwrapped(kept.data))
-                    found[Place(given.name, offset)] = Proof(
-                        given.name, offset, kept.line, text
-                    )
+                    found[Place(given.name, offset)] = Proof(given.name, offset, kept.line, text)
             continue
         if not offsets or not given.rereadable:
             continue

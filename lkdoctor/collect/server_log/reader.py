@@ -129,9 +129,7 @@ class StreamReader:
 
     def _note_bytes(self, start: int, end: int) -> None:
         if len(self.head) < TAIL_BYTES:
-            self.head += bytes(
-                self._view[start : min(end, start + TAIL_BYTES - len(self.head))]
-            )
+            self.head += bytes(self._view[start : min(end, start + TAIL_BYTES - len(self.head))])
         if self.lines is not None:
             if self.bytes > COUNT_LINES_BELOW:
                 self.lines = None
@@ -154,9 +152,7 @@ class StreamReader:
             data = bytes(self._buffer[first : min(stop, first + KEPT_BYTES)])
             self._spool.keep(event.place.offset, line, data)
 
-    def _scan(
-        self, limit: int, final: bool, overlong: bool = False
-    ) -> tuple[list[Event], int]:
+    def _scan(self, limit: int, final: bool, overlong: bool = False) -> tuple[list[Event], int]:
         """Read the hits in the first `limit` bytes, which are whole lines; `final` when nothing follows them.
 
         Returns the events and the number of bytes done with: less than `limit` when a record goes on behind it.
@@ -170,9 +166,7 @@ class StreamReader:
         events: list[Event] = []
         sampler.look(buffer, limit, base)
         floor = 0
-        for literal, start, end in AUTOMATON.find_matches_as_indexes(
-            self._view[:limit]
-        ):
+        for literal, start, end in AUTOMATON.find_matches_as_indexes(self._view[:limit]):
             if start < floor:
                 continue
             low = max(floor, start - SEARCH_BACK)
@@ -195,9 +189,7 @@ class StreamReader:
             got = parser.read(line, literal, start - first, end - first, base + first)
             longer = got is parser.MORE
             if longer:
-                got = parser.gather(
-                    buffer, line, first, stop, limit, final or cut, base
-                )
+                got = parser.gather(buffer, line, first, stop, limit, final or cut, base)
                 if got is parser.MORE:
                     limit = first
                     break

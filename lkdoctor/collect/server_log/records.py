@@ -18,12 +18,8 @@ from lkdoctor.collect.server_log.stamps import console_stamp
 from lkdoctor.dispatch.facts import Fields, What
 
 LEVELS: Final[dict[bytes, str]] = {
-    name.encode(): name.lower()
-    for name in ("DEBUG", "INFO", "WARN", "ERROR", "DPANIC", "PANIC", "FATAL")
-} | {
-    name.encode(): name
-    for name in ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")
-}
+    name.encode(): name.lower() for name in ("DEBUG", "INFO", "WARN", "ERROR", "DPANIC", "PANIC", "FATAL")
+} | {name.encode(): name for name in ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")}
 
 NO_FIELDS: Final = Fields()
 _DECODE: Final = msgspec.json.Decoder(Fields).decode
@@ -31,9 +27,7 @@ _DECODE: Final = msgspec.json.Decoder(Fields).decode
 _DEEPEST: Final = 4096  # a message stands at the head of its record
 
 #: Long records whose head alone is worth reading when their tail is lost: what stands last in the others decides them.
-_HEAD_IS_ENOUGH: Final = frozenset(
-    (What.SESSION_STARTED, What.PARTICIPANT_ACTIVE, What.TRACK_PUBLISHED)
-)
+_HEAD_IS_ENOUGH: Final = frozenset((What.SESSION_STARTED, What.PARTICIPANT_ACTIVE, What.TRACK_PUBLISHED))
 
 
 class Head(NamedTuple):
@@ -68,9 +62,7 @@ def read_hit(line: bytes, literal: int, start: int, end: int) -> Hit | str | Non
         while line[stop : stop + 1].isalnum() or line[stop : stop + 1] == b".":
             stop += 1
         if line[start + 4 : stop] not in KEPT_CALLS and (
-            b'"status": "200"' in line
-            or b'"status":"200"' in line
-            or b'"status":200' in line
+            b'"status": "200"' in line or b'"status":"200"' in line or b'"status":200' in line
         ):
             return None
         end = stop
@@ -102,9 +94,7 @@ def _console_head(line: bytes, start: int) -> tuple[float, str] | None:
 
 
 def _json_head(line: bytes, start: int, end: int) -> tuple[float, str] | None:
-    if line[end : end + 1] != b'"' or not line[:start].endswith(
-        (b'"msg":"', b'"msg": "')
-    ):
+    if line[end : end + 1] != b'"' or not line[:start].endswith((b'"msg":"', b'"msg": "')):
         return None
     if line[:10] == b'{"level":"':
         stop = line.find(b'"', 10, 24)
@@ -138,14 +128,8 @@ def _with_fields(what: What, at: float, level: str, body: bytes) -> Hit | str | 
     elif what is What.WORKER_REGISTERED and not fields.workerID and not fields.jobType:
         return None  # v1.6.0 to v1.7.2 say it a second time at debug level, with a raw request
     elif isinstance(fields.request, str):
-        fields = replace(
-            fields, request=None
-        )  # up to v1.7.0: protobuf text, which holds metadata in clear text
-    if b"eyJ" in body and (
-        b"eyJ" in fields.error.encode()
-        or "eyJ" in fields.path
-        or "eyJ" in fields.reason
-    ):
+        fields = replace(fields, request=None)  # up to v1.7.0: protobuf text, which holds metadata in clear text
+    if b"eyJ" in body and (b"eyJ" in fields.error.encode() or "eyJ" in fields.path or "eyJ" in fields.reason):
         fields = replace(
             fields,
             error=redact.mask(fields.error),
@@ -201,18 +185,11 @@ def _any_json_head(line: bytes) -> Head | None:
             return None
     level = LEVELS.get(raw.level.encode()) if isinstance(raw.level, str) else None
     at = console_stamp(raw.ts.encode()) if isinstance(raw.ts, str) else raw.ts
-    if (
-        level is None
-        or not isinstance(at, (int, float))
-        or isinstance(at, bool)
-        or not isinstance(raw.msg, str)
-    ):
+    if level is None or not isinstance(at, (int, float)) or isinstance(at, bool) or not isinstance(raw.msg, str):
         return None
     if not 0 < at < 7e9:
         return None
-    return Head(
-        float(at), level, raw.logger if isinstance(raw.logger, str) else "", raw.msg
-    )
+    return Head(float(at), level, raw.logger if isinstance(raw.logger, str) else "", raw.msg)
 
 
 def find_hit(line: bytes) -> tuple[int, int, int] | None:

@@ -12,9 +12,7 @@ from lkdoctor.collect.server_log.wrappers import WRAPPERS, Form, Peeled, ansi
 _DEPTH: Final = 4
 
 
-def form_of(
-    line: bytes, reads: Callable[[bytes], object] = read_head
-) -> tuple[Form, Peeled] | None:
+def form_of(line: bytes, reads: Callable[[bytes], object] = read_head) -> tuple[Form, Peeled] | None:
     """The wrappers around this one line, and its inside, when there is a server record in it; else None.
 
     `reads` says whether the inside is what is looked for (a truthy value).
@@ -22,9 +20,7 @@ def form_of(
     return _unwrap(Peeled(line), (), reads)
 
 
-def _unwrap(
-    got: Peeled, form: Form, reads: Callable[[bytes], object]
-) -> tuple[Form, Peeled] | None:
+def _unwrap(got: Peeled, form: Form, reads: Callable[[bytes], object]) -> tuple[Form, Peeled] | None:
     if reads(got.payload):
         return form, got
     if len(form) >= _DEPTH:
@@ -68,9 +64,7 @@ _LOOKS: Final[tuple[tuple[str, re.Pattern[bytes]], ...]] = (
     ),
     (
         "the log of a Python agent worker (livekit-agents, dev)",
-        re.compile(
-            rb"(?:DEBUG|INFO|WARNING|ERROR) +(?:\x1b\[\d*m)? *(?:- )?livekit\.agents"
-        ),
+        re.compile(rb"(?:DEBUG|INFO|WARNING|ERROR) +(?:\x1b\[\d*m)? *(?:- )?livekit\.agents"),
     ),
     (
         "the log of a Node agent worker (@livekit/agents)",
@@ -104,11 +98,7 @@ def looks_like(head: bytes) -> str:
     for name, pattern in _LOOKS:
         if pattern.search(sample):
             return name
-    odd = sum(
-        sample.count(bytes((byte,)))
-        for byte in range(32)
-        if byte not in (9, 10, 13, 27)
-    )
+    odd = sum(sample.count(bytes((byte,))) for byte in range(32) if byte not in (9, 10, 13, 27))
     if odd > len(sample) // 50:
         return "a binary file"
     if sample.lstrip()[:1] in (b"{", b"["):

@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 _BLOCK: Final = 256 * 1024
-_ZSTD_BLOCK: Final = (
-    16 * 1024
-)  # one call unpacks all of its input: small pieces keep memory small
+_ZSTD_BLOCK: Final = 16 * 1024  # one call unpacks all of its input: small pieces keep memory small
 #: A zip member that grows beyond this, by more than the ratio, is taken for a bomb.
 _BOMB_BYTES: Final = 1 << 30
 _BOMB_RATIO: Final = 200
@@ -145,9 +143,7 @@ def open_input(given: LogInput) -> Opened:
         head = _peek(opened)
     encoding = _utf16(head)
     if encoding:
-        opened.notes.append(
-            f"read as {encoding}; offsets count the bytes of its UTF-8 form"
-        )
+        opened.notes.append(f"read as {encoding}; offsets count the bytes of its UTF-8 form")
         _pull(opened, _transcode(opened.raw, encoding))
     return opened
 
@@ -177,9 +173,7 @@ def _open_member(path: Path, member: str) -> Raw:
         while block := handle.read(_BLOCK):
             done += len(block)
             if done > _BOMB_BYTES and done > _BOMB_RATIO * max(1, info.compress_size):
-                raise zipfile.BadZipFile(
-                    f"{member} unpacks to more than {_BOMB_RATIO} times its size"
-                )
+                raise zipfile.BadZipFile(f"{member} unpacks to more than {_BOMB_RATIO} times its size")
             yield block
         archive.close()
 
@@ -247,9 +241,7 @@ def _inflate(opened: Opened, raw: Raw) -> Iterator[bytes]:
             try:
                 out = engine.decompress(data, _BLOCK)
             except zlib.error as error:
-                opened.notes.append(
-                    f"compressed data is damaged ({error}); what stands before it was read"
-                )
+                opened.notes.append(f"compressed data is damaged ({error}); what stands before it was read")
                 return
             fresh = False
             if out:
@@ -265,9 +257,7 @@ def _inflate(opened: Opened, raw: Raw) -> Iterator[bytes]:
         if rest:
             yield rest
         if not engine.eof:
-            opened.notes.append(
-                "compressed data ends in the middle; what stands before was read"
-            )
+            opened.notes.append("compressed data ends in the middle; what stands before was read")
 
 
 def _unzstd(opened: Opened, raw: Raw) -> Iterator[bytes]:
@@ -290,14 +280,10 @@ def _unzstd(opened: Opened, raw: Raw) -> Iterator[bytes]:
                         engine = zstandard.ZstdDecompressor().decompressobj()
                         fresh = True
     except zstandard.ZstdError as error:
-        opened.notes.append(
-            f"compressed data is damaged ({error}); what stands before it was read"
-        )
+        opened.notes.append(f"compressed data is damaged ({error}); what stands before it was read")
         return
     if not fresh:
-        opened.notes.append(
-            "compressed data ends in the middle; what stands before was read"
-        )
+        opened.notes.append("compressed data ends in the middle; what stands before was read")
 
 
 def _utf16(head: bytes) -> str:

@@ -30,9 +30,7 @@ class Spool:
         """Take the record at `offset`; offsets come in rising order."""
         self._file.write(data[:KEPT_BYTES])
         self._offsets.append(offset)
-        self._ends.append(
-            (self._ends[-1] if self._ends else 0) + min(len(data), KEPT_BYTES)
-        )
+        self._ends.append((self._ends[-1] if self._ends else 0) + min(len(data), KEPT_BYTES))
         self._lines.append(line or 0)
 
     def find(self, offset: int) -> Kept | None:

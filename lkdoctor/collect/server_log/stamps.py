@@ -5,9 +5,7 @@ from __future__ import annotations
 import calendar
 from typing import Final
 
-_base: dict[
-    bytes, int
-] = {}  # b"2026-01-01T00:00" + zone -> seconds; a log has few of them at a time
+_base: dict[bytes, int] = {}  # b"2026-01-01T00:00" + zone -> seconds; a log has few of them at a time
 _LIMIT: Final = 4096
 
 
@@ -27,13 +25,7 @@ def _minute(date: bytes, zone: bytes) -> int:
         int(text[11:13]),
         int(text[14:]),
     )
-    if not (
-        1970 <= year < 2200
-        and 1 <= month <= 12
-        and 1 <= day <= 31
-        and 0 <= hour < 24
-        and 0 <= minute < 60
-    ):
+    if not (1970 <= year < 2200 and 1 <= month <= 12 and 1 <= day <= 31 and 0 <= hour < 24 and 0 <= minute < 60):
         raise ValueError(text)
     seconds = calendar.timegm((year, month, day, hour, minute, 0))
     if zone == b"Z":

@@ -39,9 +39,7 @@ def read_stream(
 ) -> Iterator[list[Event] | list[SourceNote]]:
     """Batches of events in time order; the last item is the list of notes."""
     chain = Chain(stream.inputs)
-    reader = StreamReader(
-        chain, stream.name, chunk_bytes=chunk_bytes, progress=progress, spool=spool
-    )
+    reader = StreamReader(chain, stream.name, chunk_bytes=chunk_bytes, progress=progress, spool=spool)
     try:
         yield from reader.batches()
         notes, events = notes_of(reader)

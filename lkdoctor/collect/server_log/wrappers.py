@@ -28,9 +28,7 @@ Form = tuple[Wrapper, ...]
 
 _STAMP = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d)?"
 _ANSI: Final = re.compile(rb"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_CRI: Final = re.compile(
-    rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d) (stdout|stderr) ([PF])(?:\S*) "
-)
+_CRI: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d) (stdout|stderr) ([PF])(?:\S*) ")
 _TIMED: Final = re.compile(_STAMP + rb" ")
 _COMPOSE: Final = re.compile(rb"([A-Za-z0-9][\w.-]*) +\| ?")
 _KUBECTL: Final = re.compile(rb"\[pod/([^/\]\s]+)/([^\]\s]+)\] ")
@@ -107,11 +105,7 @@ def journald_json(line: bytes) -> Peeled | None:
     got = _envelope(line.lstrip(b"\x1e"))
     if got is None or got.MESSAGE is msgspec.UNSET:
         return None
-    service = (
-        f"{got.HOSTNAME}/{got.UNIT or got.IDENT}"
-        if got.HOSTNAME
-        else str(got.UNIT or got.IDENT)
-    )
+    service = f"{got.HOSTNAME}/{got.UNIT or got.IDENT}" if got.HOSTNAME else str(got.UNIT or got.IDENT)
     message = got.MESSAGE
     if message is None:
         return Peeled(
@@ -121,9 +115,7 @@ def journald_json(line: bytes) -> Peeled | None:
         )
     if isinstance(message, str):
         return Peeled(message.encode(), service)
-    if isinstance(message, list) and all(
-        isinstance(one, int) and 0 <= one < 256 for one in message
-    ):
+    if isinstance(message, list) and all(isinstance(one, int) and 0 <= one < 256 for one in message):
         return Peeled(bytes(message), service)
     return None
 
@@ -156,21 +148,13 @@ def compose(line: bytes) -> Peeled | None:
 def kubectl(line: bytes) -> Peeled | None:
     """kubectl logs --prefix."""
     match = _KUBECTL.match(line)
-    return (
-        None
-        if match is None
-        else Peeled(line[match.end() :], f"{match[1].decode()}/{match[2].decode()}")
-    )
+    return None if match is None else Peeled(line[match.end() :], f"{match[1].decode()}/{match[2].decode()}")
 
 
 def stern(line: bytes) -> Peeled | None:
     """stern: `<pod> <container> <line>`."""
     match = _STERN.match(line)
-    return (
-        None
-        if match is None
-        else Peeled(line[match.end() :], f"{match[1].decode()}/{match[2].decode()}")
-    )
+    return None if match is None else Peeled(line[match.end() :], f"{match[1].decode()}/{match[2].decode()}")
 
 
 def journal(line: bytes) -> Peeled | None:
