@@ -22,15 +22,21 @@ def pools(workers: Workers, last: float | None) -> Iterator[tuple[str, list[Work
             keys.setdefault(key, []).append(one)
     for key in sorted(keys):
         group = sorted(keys[key], key=lambda one: (one.registered_at or 0.0, one.worker_id))
-        pool = [one for one in group if any(together(one, other, last) > RECONNECT for other in group)]
+        pool = [one for one in group if any(_rivals(one, other, last) for other in group)]
         if len(pool) > 1:
             yield key[0], pool
 
 
-def together(one: WorkerSession, other: WorkerSession, last: float | None) -> float:
-    """Seconds for which both sessions were open; 0 for a session and itself."""
+def _rivals(one: WorkerSession, other: WorkerSession, last: float | None) -> bool:
+    """Were both there at once, and not as one worker that reconnects: its old socket closes within 2 s?"""
     if one is other:
-        return 0.0
+        return False
+    both_open = one.closed_at is None and other.closed_at is None
+    return both_open or together(one, other, last) > RECONNECT
+
+
+def together(one: WorkerSession, other: WorkerSession, last: float | None) -> float:
+    """Seconds for which both sessions were open."""
     since, until = _shared(one, other, last)
     return max(0.0, until - since)
 

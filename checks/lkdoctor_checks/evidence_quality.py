@@ -142,7 +142,7 @@ def evidence_thin(dispatches: Dispatches, coverage: Coverage) -> Iterator[Findin
 
 
 @check(VERSION_UNKNOWN)
-def version_unknown(runs: ServerRuns, dispatches: Dispatches) -> Iterator[Finding | Inconclusive]:
+def version_unknown(runs: ServerRuns) -> Iterator[Finding | Inconclusive]:
     """The server's version is not in the log, so all rules that differ by version stay open.
 
     ## What it means
@@ -150,7 +150,7 @@ def version_unknown(runs: ServerRuns, dispatches: Dispatches) -> Iterator[Findin
     on the version. Without it every rule that is possible is applied, and where they disagree nothing is said.
 
     ## How it is decided
-    No `starting LiveKit server` line, which carries the version, stands in a part of the log that has dispatches.
+    No `starting LiveKit server` line, which carries the version, stands in the log of that run.
 
     ## How to fix
     Add the log from the server's start, or its first ten lines.
@@ -159,7 +159,7 @@ def version_unknown(runs: ServerRuns, dispatches: Dispatches) -> Iterator[Findin
     If the findings do not depend on the version, nothing is lost.
     """
     blind = [run for run in runs if not run.version and not run.config_refused]
-    if not blind or not dispatches.all:
+    if not blind:
         return
     streams = sorted({run.stream for run in blind})
     yield Finding(

@@ -107,11 +107,10 @@ def _chain(sessions: Sequence[WorkerSession], runs: ServerRuns) -> list[WorkerSe
 
 
 def _server_closed(session: WorkerSession, run: ServerRun) -> bool:
-    """Did the socket close because its server stopped, or because the log ends there?"""
-    if session.stream != run.stream or session.closed_at is None:
+    """Did the socket close because its server stopped?"""
+    if session.stream != run.stream or session.closed_at is None or run.stopped_at is None:
         return False
-    ends = [at for at in (run.stopped_at, run.last_at) if at is not None]
-    return any(abs(session.closed_at - at) <= SERVER_WENT for at in ends)
+    return abs(session.closed_at - run.stopped_at) <= SERVER_WENT
 
 
 def _lost(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lkdoctor.dispatch import rules
-from lkdoctor.dispatch.model import Dispatch, Outcome, WorkerSession
+from lkdoctor.dispatch.model import Dispatch, Outcome, Room, WorkerSession
 from lkdoctor.doctor.codes import NO_HEADROOM, WORKER_DRAINING
 from lkdoctor.doctor.evidence import Dispatches, Rooms, ServerRuns, Workers
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
@@ -196,7 +196,9 @@ def _more_room(name: str, versions: list[str], workers_open: int) -> tuple[Fix, 
 
 
 @check(WORKER_DRAINING)
-def worker_draining(dispatches: Dispatches, workers: Workers, runs: ServerRuns) -> Iterator[Finding | Inconclusive]:
+def worker_draining(
+    dispatches: Dispatches, workers: Workers, rooms: Rooms, runs: ServerRuns
+) -> Iterator[Finding | Inconclusive]:
     """The workers of the name were shutting down, which the server reports in the same words as overload.
 
     ## What it means
@@ -205,7 +207,8 @@ def worker_draining(dispatches: Dispatches, workers: Workers, runs: ServerRuns) 
 
     ## How it is decided
     A refusal for want of headroom; and every worker of the name that was open then had a running job, took no other job
-    afterwards, and left within 60 s, at most 5 s after its last job had ended, while the server went on. Draining itself
+    afterwards, and left within 60 s, at most 5 s after its last job had ended because its people had gone, while the
+    server went on. Draining itself
     is printed at debug level only, so the confidence is medium. In the raw protocol and with both SDKs draining and
     load give the same line (1.8.4 to 1.13.5).
 
@@ -213,9 +216,10 @@ def worker_draining(dispatches: Dispatches, workers: Workers, runs: ServerRuns) 
     Start the new worker before the old one is stopped, and dispatch again for the rooms that were refused.
 
     ## When it is not a problem
-    A worker that is refused by load stays when its job ends. A worker that leaves together with the server, or with the
-    end of the log, or long after its last job, proves nothing: then LKD303 stands alone.
+    A worker that is refused by load stays when its job ends. A worker that leaves together with the server, in the
+    middle of a talk, or long after its last job, proves nothing: then LKD303 stands alone.
     """
+    lives = words.rooms_by_id(rooms)
     hit: list[Dispatch] = []
     leavers: dict[str, list[WorkerSession]] = {}
     for one in dispatches.ended(Outcome.NO_HEADROOM):
@@ -223,7 +227,7 @@ def worker_draining(dispatches: Dispatches, workers: Workers, runs: ServerRuns) 
         there = words.alive(workers.named(one.agent_name), at)
         if at is None or not there:
             continue
-        if all(_drained(session, at, dispatches, runs) for session in there):
+        if all(_drained(session, at, dispatches, lives, runs) for session in there):
             hit.append(one)
             leavers.setdefault(one.agent_name, []).extend(
                 each for each in there if each not in leavers.get(one.agent_name, [])
@@ -261,18 +265,34 @@ def worker_draining(dispatches: Dispatches, workers: Workers, runs: ServerRuns) 
         )
 
 
-def _drained(session: WorkerSession, at: float, dispatches: Dispatches, runs: ServerRuns) -> bool:
-    """Did this worker behave after `at` as one that drains?"""
+def _drained(
+    session: WorkerSession, at: float, dispatches: Dispatches, lives: dict[str, Room], runs: ServerRuns
+) -> bool:
+    """Did this worker behave after `at` as one that drains: finish its jobs, take no other, leave?"""
     closed = session.closed_at
     if closed is None or closed - at > LEAVES_WITHIN or session.lost_connection:
         return False
-    for run in runs:
-        ends = [end for end in (run.stopped_at, run.last_at) if end is not None]
-        if run.stream == session.stream and any(abs(closed - end) <= SERVER_WENT for end in ends):
-            return False  # the server or the log ended: everything closes then
-    mine = [launch for _, launch in words.assigned_jobs(dispatches) if launch.worker_id == session.worker_id]
-    if any((launch.ended_at or 0.0) > at for launch in mine):
+    if any(
+        run.stream == session.stream and run.stopped_at is not None and abs(closed - run.stopped_at) <= SERVER_WENT
+        for run in runs
+    ):
+        return False  # the server stopped: everything closes then
+    mine = [pair for pair in words.assigned_jobs(dispatches) if pair[1].worker_id == session.worker_id]
+    if any((launch.ended_at or 0.0) > at for _, launch in mine):
         return False
-    ends = [launch.job_ended_at for launch in mine if launch.job_ended_at is not None]
-    running = [launch for launch in mine if launch.job_ended_at is None or launch.job_ended_at > at]
-    return bool(running) and bool(ends) and 0 <= closed - max(ends) <= LAST_JOB
+    running = [pair for pair in mine if pair[1].job_ended_at is None or pair[1].job_ended_at > at]
+    ends = [launch.job_ended_at for _, launch in running if launch.job_ended_at is not None]
+    if not ends or len(ends) < len(running) or not 0 <= closed - max(ends) <= LAST_JOB:
+        return False
+    # Somebody who stops the worker because of the refusal cuts its jobs short: then people are left in the room.
+    return all(_ended_by_itself(lives.get(one.room_id), launch.job_ended_at or 0.0) for one, launch in running)
+
+
+def _ended_by_itself(room: Room | None, at: float) -> bool:
+    """Had the room ended, or its people left, when the job did?"""
+    if room is None:
+        return False
+    if room.closed_at is not None and room.closed_at <= at + 1:
+        return True
+    stayed = (one for one in room.people if not one.dependent and (one.left_at is None or one.left_at > at))
+    return bool(room.people) and not any(stayed)

@@ -11,9 +11,9 @@ from lkdoctor.doctor.evidence import Dispatches
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
-from lkdoctor_checks.slow import SLOW, delay
 
 WINDOW = 10.0
+HELD_UP = 2.0  # beside 25 stuck launches this is waiting, not answering
 
 
 @check(NODE_JAMMED)
@@ -45,13 +45,12 @@ def node_jammed(dispatches: Dispatches) -> Iterator[Finding | Inconclusive]:
                 nodes.setdefault(launch.node or "", []).append((one, launch))
     for node, launches in sorted(nodes.items()):
         for name in sorted({one.agent_name for one, launch in launches if launch.outcome is Outcome.ANSWER_TIMEOUT}):
-            stuck = sorted(
-                (launch.ended_at or 0.0, place)
+            stuck = [
+                launch
                 for one, launch in launches
                 if one.agent_name == name and launch.outcome is Outcome.ANSWER_TIMEOUT
-                for place in range(1)
-            )
-            jam = _densest([at for at, _ in stuck])
+            ]
+            jam = _densest(sorted(launch.ended_at or 0.0 for launch in stuck))
             if len(jam) < rules.IN_FLIGHT:
                 continue
             since, until = jam[0] - rules.ANSWER_BUDGET, jam[-1]
@@ -69,7 +68,7 @@ def node_jammed(dispatches: Dispatches) -> Iterator[Finding | Inconclusive]:
                 f"{len(jam)} requests to {words.quoted(name)} waited in vain within {words.span(until - since)}; a node "
                 f"runs {rules.IN_FLIGHT} at once, so {words.counted(len(hit), 'dispatch', 'dispatches')} of "
                 f"{words.listed(sorted({words.quoted(one.agent_name) for one in hit}))} waited behind them, up to "
-                f"{words.span(max((delay(launch) or 0.0) for _, launch in victims))}.",
+                f"{words.span(max((launch.seconds or 0.0) for _, launch in victims))}.",
                 NODE_JAMMED.severity,
                 Confidence.HIGH,
                 {
@@ -77,18 +76,11 @@ def node_jammed(dispatches: Dispatches) -> Iterator[Finding | Inconclusive]:
                     "timeouts": len(jam),
                     "node": node,
                     "held_up": sorted({one.agent_name for one in hit}),
-                    "seconds": [round(delay(launch) or 0.0, 3) for _, launch in victims][:20],
+                    "seconds": [round(launch.seconds or 0.0, 3) for _, launch in victims][:20],
                 },
                 words.spread(
                     [
-                        *words.spread(
-                            (
-                                launch.proof[-1]
-                                for one, launch in launches
-                                if one.agent_name == name and launch.outcome is Outcome.ANSWER_TIMEOUT and launch.proof
-                            ),
-                            3,
-                        ),
+                        *words.spread((launch.proof[-1] for launch in stuck if launch.proof), 3),
                         *(launch.proof[-1] for _, launch in victims if launch.proof),
                     ]
                 ),
@@ -125,8 +117,8 @@ def _held_up(launch: Launch) -> bool:
     """Late, or out of time."""
     if launch.outcome is Outcome.ANSWER_TIMEOUT:
         return True
-    took = delay(launch)
-    return launch.outcome is Outcome.ASSIGNED and took is not None and took > SLOW
+    took = launch.seconds
+    return launch.outcome is Outcome.ASSIGNED and took is not None and took > HELD_UP
 
 
 def _overlaps(launch: Launch, since: float, until: float) -> bool:

@@ -40,7 +40,7 @@ def name_not_served(dispatches: Dispatches, workers: Workers, coverage: Coverage
     for name, group in words.by_name(missed).items():
         first, last = words.when(group)
         others = sorted({seen for seen in workers.names() if seen and seen != name})
-        unnamed = [one for one in words.alive(workers.named(""), last)]
+        unnamed = list(words.alive(workers.named(""), last))
         yield Finding(
             NAME_NOT_SERVED,
             Subject("agent", agent_name=name),

@@ -11,8 +11,6 @@ from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subj
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 
-LONG_ENOUGH = 60.0
-
 
 @check(NEVER_ASKED)
 def never_asked(
@@ -25,8 +23,7 @@ def never_asked(
     that wants it must name it. If it should have had jobs, look at what dispatches, not at the worker.
 
     ## How it is decided
-    A named worker was open for 60 s or more, in a log at level info; dispatches of other names, or unnamed ones, were
-    made in that time; and none of this name, in any outcome, nor a token that names it. It is only worth knowing.
+    A named worker was open, in a log at level info; dispatches of other names, or unnamed ones, were made in that time; and none of this name, in any outcome, nor a token that names it. It is only worth knowing.
 
     ## How to fix
     Compare the name in the token, in CreateRoom, in the SIP rule or in CreateDispatch with the worker's. Case, blanks
@@ -52,7 +49,7 @@ def never_asked(
             for one in sessions
         ]
         known = [(since, until) for since, until in lives if since is not None]
-        if not known or max(until - since for since, until in known) < LONG_ENOUGH:
+        if not known:
             continue
         others = [
             one for one in dispatches if any(since <= (words.asked(one) or 0.0) <= until for since, until in known)

@@ -75,7 +75,7 @@ def registration_refused(
     for refusal in refusals:
         # Status 0 is a message on an open socket; with a status the upgrade itself was refused (LKD104 to LKD107).
         if refusal.path.startswith("/agent") and not refusal.status and _reason(refusal.error)[0]:
-            groups.setdefault((None, _reason(refusal.error)[0]), []).append(refusal)
+            groups.setdefault((refusal.agent_name, _reason(refusal.error)[0]), []).append(refusal)
     for (name, mark), group in sorted(groups.items(), key=lambda pair: (pair[0][0] or "", pair[0][1])):
         text = _text(group[0])
         _, meaning, fix = _reason(text)

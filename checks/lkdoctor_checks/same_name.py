@@ -122,8 +122,7 @@ def version_split(dispatches: Dispatches, workers: Workers, runs: ServerRuns) ->
     ## How it is decided
     Sessions of the same name, job type and deployment were open at once, and the server's lines show different
     versions for them. Servers print the version from 1.13.0 on, with `closing worker` and `job ended`, not when a
-    worker registers. It is a warning when both took jobs in their shared time, and one of them two or more; else it is
-    only worth knowing.
+    worker registers. Both took jobs in their shared time, and one of them two or more.
 
     ## How to fix
     Find the older worker and stop it, or finish the deploy.
@@ -135,17 +134,16 @@ def version_split(dispatches: Dispatches, workers: Workers, runs: ServerRuns) ->
     last = words.end_of(runs)
     jobs = words.assigned_jobs(dispatches)
     for name, pool in pools(workers, last):
-        versions = sorted({one.sdk for one in pool if one.sdk})
-        if len(versions) < 2:
+        versions = mixed_versions(pool, jobs, last)
+        if not versions:
             continue
-        both = bool(mixed_versions(pool, jobs, last))
         yield Finding(
             VERSION_SPLIT,
             Subject("agent", agent_name=name),
             f"Workers of {words.quoted(name)} run different SDK versions at the same time: "
             f"{words.listed(f'{one.worker_id} {one.sdk}' for one in pool if one.sdk)}. "
-            + ("Both versions take jobs." if both else "Normal during a deploy."),
-            Severity.WARNING if both else Severity.INFO,
+            "Both versions take jobs.",
+            VERSION_SPLIT.severity,
             Confidence.HIGH,
             {
                 "agent_name": name,
