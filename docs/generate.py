@@ -101,17 +101,17 @@ def checks_page(known: dict[str, Scenario]) -> str:
         f"| code | name | severity | status | {' | '.join(handbook.SOURCES.values())} |",
         f"|---|---|---|---|{'---|' * len(handbook.SOURCES)}",
     ]
-    for one in pages:
-        cells = [_cell(raised, absent, one.code.id) if source == "server_log" else "" for source in handbook.SOURCES]
-        code = one.code
+    for page in pages:
+        code = page.code
+        cells = [_cell(raised, absent, code.id) if source == "server_log" else "" for source in handbook.SOURCES]
         anchor = f"[{code.id}](#{code.id.lower()}-{code.name})"
         lines.append(f"| {anchor} | {code.name} | {code.severity.word} | {code.status} | {' | '.join(cells)} |")
     family = ""
-    for one in pages:
-        if one.family != family:
-            family = one.family
-            lines += ["", f"## LKD{one.code.number // 100}xx {family}"]
-        lines += ["", *_page(one)]
+    for page in pages:
+        if page.family != family:
+            family = page.family
+            lines += ["", f"## LKD{page.code.number // 100}xx {family}"]
+        lines += ["", *_page(page)]
     return "\n".join(lines) + "\n"
 
 

@@ -47,8 +47,8 @@ class _Commands(click.Group):
 
 
 def _unknown(word: str) -> str:
-    import difflib  # noqa: PLC0415 - only on this path
-    from pathlib import Path  # noqa: PLC0415
+    import difflib
+    from pathlib import Path
 
     near = difflib.get_close_matches(word, COMMANDS, n=1)
     if near:

@@ -53,7 +53,7 @@ class OutputType(options.ParamType):
 @click.option("-q", "--quiet", is_flag=True, help="One line for the verdict and one for each finding.")
 @click.option("-v", "--verbose", is_flag=True, help="All proof, all rows, every check.")
 @options.look
-def command(  # noqa: PLR0913 - click hands over one parameter an option
+def command(
     paths: tuple[str, ...],
     logs: tuple[str, ...],
     since: float | None,
@@ -81,9 +81,9 @@ def command(  # noqa: PLR0913 - click hands over one parameter an option
     Exit status: 0 nothing found, 1 findings, 2 wrong usage or input, 3 the evidence cannot tell, 4 lkdoctor failed,
     130 interrupted.
     """
-    from lkdoctor.cli.pipeline import Wish  # noqa: PLC0415 - --help needs none of it
-    from lkdoctor.doctor.finding import Severity  # noqa: PLC0415
-    from lkdoctor.report.build import Settings  # noqa: PLC0415
+    from lkdoctor.cli.pipeline import Wish
+    from lkdoctor.doctor.finding import Severity
+    from lkdoctor.report.build import Settings
 
     settings = Settings(
         Severity[fail_on.upper()],
@@ -109,8 +109,8 @@ def run(
     color: str = "auto",
 ) -> int:
     """Read, judge, write; returns the exit status."""
-    from lkdoctor.cli import output, pipeline  # noqa: PLC0415
-    from lkdoctor.doctor import gate  # noqa: PLC0415
+    from lkdoctor.cli import output, pipeline
+    from lkdoctor.doctor import gate
 
     started_at = time.time()
     usage = interrupted = failed = False

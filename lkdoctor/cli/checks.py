@@ -15,15 +15,15 @@ def command(form: str, color: str) -> None:
 
     Status: stable (a recorded case raises it, a healthy look-alike does not), planned, or retired.
     """
-    from lkdoctor.cli import output  # noqa: PLC0415 - --help needs none of it
-    from lkdoctor.doctor import handbook, loader  # noqa: PLC0415
+    from lkdoctor.cli import output
+    from lkdoctor.doctor import handbook, loader
 
     loaded = loader.load()
     for broken in loaded.findings:
         output.hint(f"{broken.code.id} {broken.message}")
     pages = handbook.pages(loaded.checks)
     if form == "json":
-        import json  # noqa: PLC0415
+        import json
 
         rows = [
             {

@@ -13,10 +13,10 @@ def command(shell: str) -> None:
     bash: `lkdoctor completion bash >> ~/.bashrc`. zsh: the same with ~/.zshrc. fish: write it to
     ~/.config/fish/completions/lkdoctor.fish.
     """
-    from click.shell_completion import get_completion_class  # noqa: PLC0415
+    from click.shell_completion import get_completion_class
 
-    from lkdoctor.cli import group  # noqa: PLC0415
+    from lkdoctor.cli import group
 
     kind = get_completion_class(shell)
-    assert kind is not None  # noqa: S101 - click ships all three
+    assert kind is not None
     click.echo(kind(group, {}, "lkdoctor", "_LKDOCTOR_COMPLETE").source())

@@ -32,7 +32,7 @@ class Case:
     @property
     def log(self) -> LogInput:
         """Its server log, under a name without the folder that lkdoctor is installed in."""
-        from lkdoctor.collect.server_log import LogInput  # noqa: PLC0415
+        from lkdoctor.collect.server_log import LogInput
 
         return LogInput(f"{self.name}/server.log", self.path / "server.log")
 
@@ -59,7 +59,7 @@ def command(name: str | None, listing: bool, form: str, quiet: bool, verbose: bo
 
     The exit status is 0 whatever the case holds.
     """
-    from lkdoctor.cli import check, output, pipeline  # noqa: PLC0415 - --help needs none of it
+    from lkdoctor.cli import check, output, pipeline
 
     known = {one.name: one for one in cases()}
     if listing:
@@ -68,7 +68,7 @@ def command(name: str | None, listing: bool, form: str, quiet: bool, verbose: bo
         return
     wanted = name or DEFAULT
     if wanted not in known:
-        import difflib  # noqa: PLC0415
+        import difflib
 
         near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.4)
         hint = f" Did you mean {near[0]!r}?" if near else ""

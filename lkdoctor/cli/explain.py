@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @options.look
 def command(code: str, form: str, color: str) -> None:
     """Show the handbook page of CODE (LKD303, 303 or no-headroom), with a recorded example where one is shipped."""
-    from lkdoctor.cli import output  # noqa: PLC0415 - --help needs none of it
-    from lkdoctor.doctor import handbook, loader  # noqa: PLC0415
-    from lkdoctor.doctor.catalogue import UnknownCodeError  # noqa: PLC0415
+    from lkdoctor.cli import output
+    from lkdoctor.doctor import handbook, loader
+    from lkdoctor.doctor.catalogue import UnknownCodeError
 
     try:
         found = options.catalogue().find(code)
@@ -32,7 +32,7 @@ def command(code: str, form: str, color: str) -> None:
     page = handbook.page(found, check)
     example = _example(page)
     if form == "json":
-        import json  # noqa: PLC0415
+        import json
 
         output.to_stdout((json.dumps(_document(page, example), indent=2, ensure_ascii=False) + "\n").encode())
         return
@@ -41,7 +41,7 @@ def command(code: str, form: str, color: str) -> None:
 
 def _example(page: Page) -> tuple[str, Report] | None:
     """A shipped case that raises the code, and its report."""
-    from lkdoctor.cli import demo, pipeline  # noqa: PLC0415
+    from lkdoctor.cli import demo, pipeline
 
     for case in demo.cases():
         if page.code.id in case.codes:
@@ -53,9 +53,9 @@ def _example(page: Page) -> tuple[str, Report] | None:
 
 
 def _document(page: Page, example: tuple[str, Report] | None) -> dict[str, Any]:
-    import msgspec  # noqa: PLC0415
+    import msgspec
 
-    from lkdoctor.doctor import handbook  # noqa: PLC0415
+    from lkdoctor.doctor import handbook
 
     code = page.code
     shown = None
@@ -80,8 +80,8 @@ def _document(page: Page, example: tuple[str, Report] | None) -> dict[str, Any]:
 
 
 def _text(page: Page, example: tuple[str, Report] | None, screen: Screen) -> list[str]:
-    from lkdoctor.doctor import handbook  # noqa: PLC0415
-    from lkdoctor.report import text  # noqa: PLC0415
+    from lkdoctor.doctor import handbook
+    from lkdoctor.report import text
 
     code = page.code
     lines = [screen.paint(f"{code.id} {code.name}", "head"), *screen.wrap(page.summary), ""]

@@ -27,9 +27,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def catalogue() -> Catalogue:
     """The codes that can occur: the built-in ones and those of installed packages."""
-    from lkdoctor.doctor.catalogue import Catalogue  # noqa: PLC0415
-    from lkdoctor.doctor.codes import CODES  # noqa: PLC0415
-    from lkdoctor.doctor.loader import load  # noqa: PLC0415
+    from lkdoctor.doctor.catalogue import Catalogue
+    from lkdoctor.doctor.codes import CODES
+    from lkdoctor.doctor.loader import load
 
     return Catalogue({*CODES, *(one.code for one in load().checks)})
 
@@ -40,7 +40,7 @@ class CodeType(ParamType):
     name = "code"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from lkdoctor.doctor.catalogue import UnknownCodeError  # noqa: PLC0415
+        from lkdoctor.doctor.catalogue import UnknownCodeError
 
         for word in str(value).split(","):
             try:
@@ -50,7 +50,7 @@ class CodeType(ParamType):
         return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
-        from lkdoctor.doctor.codes import CODES  # noqa: PLC0415
+        from lkdoctor.doctor.codes import CODES
 
         low = incomplete.lower()
         by_id = [CompletionItem(one.id, help=one.name) for one in CODES if one.id.lower().startswith(low)]
@@ -85,7 +85,9 @@ def absolute(text: str) -> float | None:
         pass
     else:
         return number if number >= _EARLIEST_EPOCH else None
-    shape = re.fullmatch(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(\.\d{1,9})?)?\s*(Z|[+-]\d\d:?\d\d)?", text.strip())
+    shape = re.fullmatch(
+        r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(\.\d{1,9})?)?\s*(Z|[+-]\d\d:?\d\d)?", text.strip()
+    )
     if shape is None:
         return None
     day, clock, fraction, zone = shape.groups()

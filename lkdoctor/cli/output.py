@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def hint(text: str) -> None:
     """One line on stderr."""
-    from lkdoctor.report.screen import clean  # noqa: PLC0415
+    from lkdoctor.report.screen import clean
 
     for line in text.splitlines():
         print(f"lkdoctor: {clean(mask(line))}", file=sys.stderr)
@@ -25,10 +25,10 @@ def hint(text: str) -> None:
 def document(report: Report, form: str, *, quiet: bool, verbose: bool, color: str, to_file: bool) -> bytes:
     """The report in this format, as bytes."""
     if form == "json":
-        from lkdoctor.report import json_v1  # noqa: PLC0415
+        from lkdoctor.report import json_v1
 
         return json_v1.encode(report)
-    from lkdoctor.report import text  # noqa: PLC0415
+    from lkdoctor.report import text
 
     on = screen(color, to_file=to_file)
     return text.write(report, on, quiet=quiet, verbose=verbose).encode("utf-8", "backslashreplace")
@@ -36,7 +36,7 @@ def document(report: Report, form: str, *, quiet: bool, verbose: bool, color: st
 
 def screen(color: str, *, to_file: bool = False) -> Screen:
     """The screen behind stdout, or a file's; `color` is the option's value."""
-    from lkdoctor.report import screen as screens  # noqa: PLC0415
+    from lkdoctor.report import screen as screens
 
     choice = cast("Literal['auto', 'always', 'never']", "never" if to_file and color == "auto" else color)
     width = screens.PIPE_WIDTH if to_file else screens.width_of(sys.stdout)

@@ -122,9 +122,7 @@ def collect(wish: Wish) -> Collected:
             interrupt.stop()
             progress(done, size)
 
-        logs = ServerLogs(
-            inputs.server_logs, since=wish.since, until=wish.until, jobs=wish.jobs, progress=advance
-        )
+        logs = ServerLogs(inputs.server_logs, since=wish.since, until=wish.until, jobs=wish.jobs, progress=advance)
         keep = sys.maxsize if wish.keep_all or wish.settings.list_all else KEEP
         stories = join(interrupt.watch(logs.events()), keep)
     stories.sources = logs.notes or [

@@ -29,8 +29,8 @@ def command(
     SUBJECT is a room's name or id (RM_…), an agent name, a worker (AW_…), a job (AJ_…), a dispatch (AD_…), or a
     participant's identity. Exit status: 0, or 2 when the evidence does not know it.
     """
-    from lkdoctor.cli import output, pipeline  # noqa: PLC0415 - --help needs none of it
-    from lkdoctor.report.why import Story, UnknownSubjectError  # noqa: PLC0415
+    from lkdoctor.cli import output, pipeline
+    from lkdoctor.report.why import Story, UnknownSubjectError
 
     wish = pipeline.Wish(paths, logs, since, until, jobs, keep_all=True)
     try:

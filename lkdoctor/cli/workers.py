@@ -31,8 +31,8 @@ def command(
 
     A worker that registered before the evidence starts is listed when something in it names the worker.
     """
-    from lkdoctor.cli import output, pipeline  # noqa: PLC0415 - --help needs none of it
-    from lkdoctor.report import roster  # noqa: PLC0415
+    from lkdoctor.cli import output, pipeline
+    from lkdoctor.report import roster
 
     try:
         collected = pipeline.collect(pipeline.Wish(paths, logs, since, until, jobs))

@@ -37,9 +37,7 @@ class Confidence(enum.IntEnum):
         return self.name.lower()
 
 
-SubjectKind = Literal[
-    "dispatch", "worker", "room", "agent", "token", "env", "file", "server", "container", "check"
-]
+SubjectKind = Literal["dispatch", "worker", "room", "agent", "token", "env", "file", "server", "container", "check"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def at_fault(one: model.Dispatch) -> bool:
     return one.outcome is not model.Outcome.ASSIGNED or one.after not in HEALTHY_AFTER
 
 
-def build(  # noqa: PLR0913 - each is a different thing
+def build(
     stories: model.Stories,
     diagnosis: Diagnosis,
     *,
@@ -260,9 +260,7 @@ class _Writer:
     def launch(self, one: model.Launch) -> doc.Launch:
         participant = None if one.participant is None else self.mask(one.participant)
         error = self.mask(one.error)
-        return doc.Launch(
-            one.job_type, participant, one.outcome.value, one.job_id, one.worker_id, one.decides, error
-        )
+        return doc.Launch(one.job_type, participant, one.outcome.value, one.job_id, one.worker_id, one.decides, error)
 
     def subject(self, one: found.Subject) -> doc.Subject:
         name = None if one.agent_name is None else self.mask(one.agent_name)

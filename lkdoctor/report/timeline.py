@@ -100,9 +100,7 @@ def _room(room: Room) -> Iterator[Happening]:
     for person in room.people:
         yield from _participant(person, room, tags, "participant", frozenset())
     for agent in room.agents:
-        of = frozenset(
-            tag for one in room.dispatches if one.participant is agent for tag in _tags(one)
-        )
+        of = frozenset(tag for one in room.dispatches if one.participant is agent for tag in _tags(one))
         yield from _participant(agent, room, tags, "agent", of)
     if room.closed_at is not None:
         why = f": {room.close_reason}" if room.close_reason else ""

@@ -125,9 +125,7 @@ class Story:
 
 
 def _touches(offset: int | None, source: str, story: Story) -> bool:
-    return any(
-        place.offset == offset and place.source == source for one in story.happenings for place in one.places
-    )
+    return any(place.offset == offset and place.source == source for one in story.happenings for place in one.places)
 
 
 def _time(one: Happening) -> float:

@@ -84,9 +84,7 @@ def looked_at(report: Report) -> str:
     lines = [one.lines for one in used]
     known = [count for count in lines if count is not None]
     size = (
-        counted(sum(known), "line")
-        if len(known) == len(lines)
-        else f"{sum(one.bytes for one in used) / 1e6:,.1f} MB"
+        counted(sum(known), "line") if len(known) == len(lines) else f"{sum(one.bytes for one in used) / 1e6:,.1f} MB"
     )
     names = ", ".join(one.name for one in used[:3]) + (f" and {len(used) - 3} more" if len(used) > 3 else "")
     times = [at for one in used for at in (one.first_at, one.last_at) if at]
