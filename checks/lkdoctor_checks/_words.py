@@ -7,15 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 
 from lkdoctor.dispatch.facts import Place
-from lkdoctor.dispatch.model import (
-    Certainty,
-    Dispatch,
-    Launch,
-    Outcome,
-    Room,
-    ServerRun,
-    WorkerSession,
-)
+from lkdoctor.dispatch.model import Certainty, Dispatch, Launch, Outcome, Room, ServerRun, WorkerSession
 from lkdoctor.doctor.finding import Confidence, Fix, Subject
 
 MAX_PROOF = 6
@@ -135,9 +127,7 @@ def ending(dispatch: Dispatch) -> list[Place]:
 
 
 def proof_of(
-    dispatches: Sequence[Dispatch],
-    workers: Iterable[WorkerSession] = (),
-    limit: int = MAX_PROOF,
+    dispatches: Sequence[Dispatch], workers: Iterable[WorkerSession] = (), limit: int = MAX_PROOF
 ) -> tuple[Place, ...]:
     """Lines of the dispatches, with up to two lines of workers kept beside them."""
     beside = spread((place for one in workers for place in one.proof[:1]), 2)

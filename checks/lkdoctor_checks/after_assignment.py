@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lkdoctor.dispatch.model import (
-    After,
-    AgentParticipant,
-    Dispatch,
-    Outcome,
-    Room,
-    WorkerSession,
-)
+from lkdoctor.dispatch.model import After, AgentParticipant, Dispatch, Outcome, Room, WorkerSession
 from lkdoctor.doctor.codes import ASSIGNED_NEVER_JOINED, IDENTITY_CLASH, NO_REDISPATCH
 from lkdoctor.doctor.evidence import Dispatches, Rooms, ServerRuns, Workers
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
@@ -210,16 +203,9 @@ def no_redispatch(
             f"{words.rooms_of(group)} stayed without an agent; the server does not dispatch again.",
             NO_REDISPATCH.severity,
             words.sure(group),
-            {
-                "agent_name": name,
-                "worker_ids": leavers,
-                "rooms": sorted({one.room for one in group})[:20],
-            },
+            {"agent_name": name, "worker_ids": leavers, "rooms": sorted({one.room for one in group})[:20]},
             words.spread(
-                [
-                    *(place for one in group for place in gone[id(one)].proof[-1:]),
-                    *words.proof_of(group, limit=4),
-                ]
+                [*(place for one in group for place in gone[id(one)].proof[-1:]), *words.proof_of(group, limit=4)]
             ),
             (
                 words.ask_again(group),
@@ -249,12 +235,7 @@ def _left_alone(room: Room, agent: AgentParticipant, closed_at: float, last: flo
         if other is not agent and words.present(other.joined_at, other.left_at, since, until) > 0:
             return False
     waited = (
-        words.present(
-            one.joined_at if one.joined_at is not None else since,
-            one.left_at,
-            since,
-            until,
-        )
+        words.present(one.joined_at if one.joined_at is not None else since, one.left_at, since, until)
         for one in room.people
         if not one.dependent
     )

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from lkdoctor.dispatch import rules
 from lkdoctor.dispatch.model import Dispatch, Outcome
-from lkdoctor.doctor.codes import (
-    ANSWER_TIMEOUT,
-    ANSWERED_TOO_LATE,
-    DECLINED,
-    REJECTED_TERMINALLY,
-)
+from lkdoctor.doctor.codes import ANSWER_TIMEOUT, ANSWERED_TOO_LATE, DECLINED, REJECTED_TERMINALLY
 from lkdoctor.doctor.evidence import Dispatches
-from lkdoctor.doctor.finding import (
-    Code,
-    Confidence,
-    Finding,
-    Fix,
-    Inconclusive,
-    Subject,
-)
+from lkdoctor.doctor.finding import Code, Confidence, Finding, Fix, Inconclusive, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 
@@ -53,8 +42,8 @@ def declined(dispatches: Dispatches) -> Iterator[Finding | Inconclusive]:
         DECLINED,
         dispatches,
         Outcome.DECLINED,
-        lambda name, hit, asked, group: (
-            f"Every worker asked for {name} declined ({hit}){asked}; the server's words `no workers with sufficient "
+        lambda it: (
+            f"Every worker asked for {it.name} declined ({it.hit}){it.asked}; the server's words `no workers with sufficient "
             "capacity` mean just that."
         ),
         Fix(
@@ -96,9 +85,9 @@ def answer_timeout(dispatches: Dispatches) -> Iterator[Finding | Inconclusive]:
         ANSWER_TIMEOUT,
         dispatches,
         Outcome.ANSWER_TIMEOUT,
-        lambda name, hit, asked, group: (
-            f"The worker asked for {name} did not answer within {rules.ANSWER_BUDGET:g} s ({hit}){asked}; nobody else is "
-            f"asked after that.{_late(group)}"
+        lambda it: (
+            f"The worker asked for {it.name} did not answer within {rules.ANSWER_BUDGET:g} s ({it.hit}){it.asked}; nobody else is "
+            f"asked after that.{_late(it.group)}"
         ),
         Fix(
             "Answer first, work later",
@@ -138,8 +127,8 @@ def rejected_terminally(dispatches: Dispatches) -> Iterator[Finding | Inconclusi
         REJECTED_TERMINALLY,
         dispatches,
         Outcome.REJECTED_TERMINALLY,
-        lambda name, hit, asked, group: (
-            f"The job for {name} ended without a line ({hit}): its worker most likely rejected it with `terminate`, "
+        lambda it: (
+            f"The job for {it.name} ended without a line ({it.hit}): its worker most likely rejected it with `terminate`, "
             "which the server takes for a success."
         ),
         Fix(
@@ -184,18 +173,12 @@ def answered_too_late(dispatches: Dispatches) -> Iterator[Finding | Inconclusive
             "dispatch lists no job.",
             ANSWERED_TOO_LATE.severity,
             words.sure(group),
-            {
-                "agent_name": name,
-                "worker_ids": sorted({one.worker_id for one in launches if one.worker_id}),
-            },
+            {"agent_name": name, "worker_ids": sorted({one.worker_id for one in launches if one.worker_id})},
             words.spread(place for launch in launches for place in launch.proof),
             (
                 Fix(
                     "Answer faster, and look before dispatching again",
-                    steps=(
-                        "Accept before any other work.",
-                        "Before a retry, list the room's participants.",
-                    ),
+                    steps=("Accept before any other work.", "Before a retry, list the room's participants."),
                     verify=("`assigned job to worker` comes about 0.2 s after the dispatch.",),
                 ),
             ),
@@ -206,12 +189,23 @@ def answered_too_late(dispatches: Dispatches) -> Iterator[Finding | Inconclusive
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a message is made of: the agent's name, how many dispatches of which rooms, and who was asked."""
+
+    name: str
+    hit: str
+    asked: str
+    group: Sequence[Dispatch]
+
+
 def _answers(
     code: Code,
     dispatches: Dispatches,
     outcome: Outcome,
-    say: Callable[[str, str, str, Sequence[Dispatch]], str],
+    say: Callable[[_Told], str],
     fix: Fix,
+    *,
     ceiling: Confidence = Confidence.HIGH,
 ) -> Iterator[Finding]:
     """One finding per agent name for an ending that the worker itself brought about."""
@@ -226,12 +220,7 @@ def _answers(
         yield Finding(
             code,
             Subject("agent", agent_name=name),
-            say(
-                words.quoted(name),
-                hit,
-                f", asked: {words.listed(asked)}" if asked else "",
-                group,
-            ),
+            say(_Told(words.quoted(name), hit, f", asked: {words.listed(asked)}" if asked else "", group)),
             code.severity,
             min(ceiling, words.sure(group)),
             {

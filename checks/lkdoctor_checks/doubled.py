@@ -8,14 +8,7 @@ from collections.abc import Iterator
 from lkdoctor.dispatch.model import Dispatch, Origin, Outcome
 from lkdoctor.doctor.codes import DOUBLED_DISPATCH
 from lkdoctor.doctor.evidence import Rooms
-from lkdoctor.doctor.finding import (
-    Confidence,
-    Finding,
-    Fix,
-    Inconclusive,
-    Severity,
-    Subject,
-)
+from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 

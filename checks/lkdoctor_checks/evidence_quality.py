@@ -7,14 +7,7 @@ from collections.abc import Iterator
 from lkdoctor.dispatch.model import Coverage, Dispatch, Outcome
 from lkdoctor.doctor.codes import EVIDENCE_THIN, INPUT_UNREADABLE, VERSION_UNKNOWN
 from lkdoctor.doctor.evidence import Dispatches, ServerRuns, Sources
-from lkdoctor.doctor.finding import (
-    Confidence,
-    Finding,
-    Fix,
-    Inconclusive,
-    Severity,
-    Subject,
-)
+from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 
@@ -48,12 +41,7 @@ def input_unreadable(sources: Sources) -> Iterator[Finding | Inconclusive]:
                 Confidence.HIGH,
                 {"source": one.name, "bytes": one.bytes},
                 words.spread(one.proof),
-                (
-                    Fix(
-                        "Give the file that was meant",
-                        steps=(f"Look at the first lines of {one.name}.",),
-                    ),
-                ),
+                (Fix("Give the file that was meant", steps=(f"Look at the first lines of {one.name}.",)),),
             )
         elif sum(one.skipped.values()):
             number = sum(one.skipped.values())
@@ -131,12 +119,7 @@ def evidence_thin(dispatches: Dispatches, coverage: Coverage) -> Iterator[Findin
             "undecided": unknown,
         },
         (),
-        (
-            Fix(
-                "Fetch more of the log",
-                steps=tuple(one[:1].upper() + one[1:] for one in coverage.reasons),
-            ),
-        ),
+        (Fix("Fetch more of the log", steps=tuple(one[:1].upper() + one[1:] for one in coverage.reasons)),),
         count=max(1, unknown),
     )
 
@@ -171,11 +154,6 @@ def version_unknown(runs: ServerRuns) -> Iterator[Finding | Inconclusive]:
         Confidence.HIGH,
         {"streams": streams},
         (),
-        (
-            Fix(
-                "Add the server's first lines",
-                steps=("Fetch the log from `starting LiveKit server` on.",),
-            ),
-        ),
+        (Fix("Add the server's first lines", steps=("Fetch the log from `starting LiveKit server` on.",)),),
         count=len(streams),
     )

@@ -114,19 +114,10 @@ def _server_closed(session: WorkerSession, run: ServerRun) -> bool:
 
 
 def _lost(
-    dispatches: Dispatches,
-    name: str,
-    chain: Sequence[WorkerSession],
-    since: float,
-    until: float,
+    dispatches: Dispatches, name: str, chain: Sequence[WorkerSession], since: float, until: float
 ) -> list[Dispatch]:
     """Dispatches of the name that were lost while it flapped."""
-    outcomes = (
-        Outcome.NAME_NOT_SERVED,
-        Outcome.NO_RESPONSE,
-        Outcome.WORKER_CLOSED,
-        Outcome.ANSWER_TIMEOUT,
-    )
+    outcomes = (Outcome.NAME_NOT_SERVED, Outcome.NO_RESPONSE, Outcome.WORKER_CLOSED, Outcome.ANSWER_TIMEOUT)
     return [
         one
         for one in dispatches.ended(*outcomes)

@@ -53,7 +53,7 @@ def no_headroom(
     refused = (
         one
         for one in dispatches.ended(Outcome.NO_HEADROOM)
-        if words.wanted(one) or not _side_effect(one, lives.get(one.room_id))
+        if words.wanted(one) or not _side_effect(lives.get(one.room_id))
     )
     for name, group in words.by_name(refused).items():
         first, last = words.when(group)
@@ -61,10 +61,7 @@ def no_headroom(
             {run.version for one in group if (run := words.run_of(runs, one.deciding, first)) and run.version}
         )
         there = words.alive(workers.named(name), first)
-        nodes = max(
-            (launch.nodes_refusing for one in group if (launch := one.deciding)),
-            default=0,
-        )
+        nodes = max((launch.nodes_refusing for one in group if (launch := one.deciding)), default=0)
         inside = sum(1 for one in group if (launch := one.deciding) and launch.nodes_refusing == 0)
         yield Finding(
             NO_HEADROOM,
@@ -94,9 +91,9 @@ def no_headroom(
         )
 
 
-def _side_effect(one: Dispatch, room: object) -> bool:
+def _side_effect(room: Room | None) -> bool:
     """Is this the unnamed dispatch that CreateDispatch adds to a room it makes, in a room whose named agent came?"""
-    others = getattr(room, "dispatches", ())
+    others = room.dispatches if room is not None else []
     return any(other.explicit and other.agent_name and other.outcome is Outcome.ASSIGNED for other in others)
 
 
@@ -159,10 +156,7 @@ def _more_room(name: str, versions: list[str], workers_open: int) -> tuple[Fix, 
         ),
         verify=("`assigned job to worker` follows a dispatch made under the same conditions.",),
     )
-    safe = {
-        0: "one worker: yes; several: no",
-        1: "yes, for there is one worker of this name",
-    }.get(
+    safe = {0: "one worker: yes; several: no", 1: "yes, for there is one worker of this name"}.get(
         workers_open,
         f"no, there are {workers_open} workers of this name, and a busy one would be chosen like an idle one",
     )
@@ -244,12 +238,7 @@ def worker_draining(
             WORKER_DRAINING.severity,
             Confidence.MEDIUM,
             {"agent_name": name, "worker_ids": [each.worker_id for each in gone]},
-            words.spread(
-                [
-                    *words.proof_of(group, limit=4),
-                    *(place for each in gone for place in each.proof[-1:]),
-                ]
-            ),
+            words.spread([*words.proof_of(group, limit=4), *(place for each in gone for place in each.proof[-1:])]),
             (
                 Fix(
                     "Start the new worker before the old one stops",

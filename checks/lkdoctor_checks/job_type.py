@@ -8,14 +8,7 @@ from lkdoctor.dispatch import rules
 from lkdoctor.dispatch.model import Dispatch, Outcome, Room
 from lkdoctor.doctor.codes import JOB_TYPE_MISMATCH
 from lkdoctor.doctor.evidence import Dispatches, Rooms, ServerRuns, Workers
-from lkdoctor.doctor.finding import (
-    Confidence,
-    Finding,
-    Fix,
-    Inconclusive,
-    Severity,
-    Subject,
-)
+from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 
@@ -79,11 +72,7 @@ def job_type_mismatch(
                 f"({words.counted(len(group), 'dispatch', 'dispatches')}).",
                 severity,
                 Confidence.HIGH if severity is Severity.ERROR else Confidence.MEDIUM,
-                {
-                    "agent_name": name,
-                    "job_types": types,
-                    "rooms": sorted({one.room for one in group}),
-                },
+                {"agent_name": name, "job_types": types, "rooms": sorted({one.room for one in group})},
                 words.proof_of(group, workers.named(name)),
                 (
                     Fix(

@@ -60,11 +60,7 @@ def limit_zero(dispatches: Dispatches, workers: Workers, runs: ServerRuns) -> It
             "in livekit.yaml does exactly that.",
             LIMIT_ZERO.severity,
             Confidence.LOW,
-            {
-                "agent_names": names,
-                "workers": sorted(there)[:20],
-                "server_version": run.version,
-            },
+            {"agent_names": names, "workers": sorted(there)[:20], "server_version": run.version},
             words.proof_of(refused),
             (
                 Fix(
@@ -89,12 +85,7 @@ def _in_run(one: Dispatch, stream: str, since: float | None, until: float | None
 
 def _was_asked(one: Dispatch) -> bool:
     """Was any worker asked for any launch of this dispatch? Only a worker with headroom is."""
-    asked = (
-        Outcome.ASSIGNED,
-        Outcome.DECLINED,
-        Outcome.ANSWER_TIMEOUT,
-        Outcome.REJECTED_TERMINALLY,
-    )
+    asked = (Outcome.ASSIGNED, Outcome.DECLINED, Outcome.ANSWER_TIMEOUT, Outcome.REJECTED_TERMINALLY)
     return any(launch.outcome in asked or launch.asked_workers or launch.worker_id for launch in one.launches)
 
 
@@ -146,11 +137,7 @@ def load_not_a_number(dispatches: Dispatches, workers: Workers) -> Iterator[Find
                 "switches off every worker of its name.",
                 LOAD_NOT_A_NUMBER.severity,
                 Confidence.MEDIUM,
-                {
-                    "agent_name": name,
-                    "suspect": suspect.worker_id,
-                    "healthy": [one.worker_id for one in healthy],
-                },
+                {"agent_name": name, "suspect": suspect.worker_id, "healthy": [one.worker_id for one in healthy]},
                 words.proof_of(group, (suspect, healthy[0])),
                 (
                     Fix(
@@ -170,12 +157,7 @@ def load_not_a_number(dispatches: Dispatches, workers: Workers) -> Iterator[Find
             break
 
 
-def _spans(
-    other: WorkerSession,
-    since: float,
-    until: float,
-    taken: list[tuple[str | None, float]],
-) -> bool:
+def _spans(other: WorkerSession, since: float, until: float, taken: list[tuple[str | None, float]]) -> bool:
     """Was the other worker open from before to after, with jobs on both sides?"""
     before = other.registered_at is None or other.registered_at <= since
     after = other.closed_at is None or other.closed_at >= until

@@ -134,10 +134,7 @@ def deployment_isolated(dispatches: Dispatches, workers: Workers, runs: ServerRu
                     "worker_ids": [each.worker_id for each in sessions],
                 },
                 words.spread(
-                    [
-                        *words.proof_of(group, limit=4),
-                        *(place for each in sessions[:2] for place in each.proof[-1:]),
-                    ]
+                    [*words.proof_of(group, limit=4), *(place for each in sessions[:2] for place in each.proof[-1:])]
                 ),
                 (
                     Fix(

@@ -65,12 +65,7 @@ def name_not_served(dispatches: Dispatches, workers: Workers, coverage: Coverage
         )
 
 
-def _who_was_there(
-    sessions: tuple[WorkerSession, ...],
-    others: list[str],
-    unnamed: bool,
-    coverage: Coverage,
-) -> str:
+def _who_was_there(sessions: tuple[WorkerSession, ...], others: list[str], unnamed: bool, coverage: Coverage) -> str:
     """The sentence about the workers that the evidence does show."""
     if sessions:
         told = (
@@ -107,11 +102,7 @@ def _serve_it(name: str, others: list[str], unnamed: bool) -> Fix:
 
 @check(NO_WORKER)
 def no_worker(
-    dispatches: Dispatches,
-    workers: Workers,
-    runs: ServerRuns,
-    refusals: Refusals,
-    coverage: Coverage,
+    dispatches: Dispatches, workers: Workers, runs: ServerRuns, refusals: Refusals, coverage: Coverage
 ) -> Iterator[Finding | Inconclusive]:
     """Dispatches were made while no worker of any name was registered.
 
@@ -162,11 +153,7 @@ def no_worker(
         f"{words.listed(words.quoted(name) for name in names)}.{turned_away_text}",
         NO_WORKER.severity,
         words.sure(alone),
-        {
-            "agent_names": names,
-            "refused_registrations": len(turned_away),
-            "workers_in_log": len(workers.all),
-        },
+        {"agent_names": names, "refused_registrations": len(turned_away), "workers_in_log": len(workers.all)},
         words.spread([*words.proof_of(alone, limit=4), *(one.place for one in turned_away[-2:])]),
         (
             Fix(

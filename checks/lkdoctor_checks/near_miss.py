@@ -60,12 +60,7 @@ def name_near_miss(dispatches: Dispatches, workers: Workers) -> Iterator[Finding
             f"({words.counted(len(group), 'dispatch', 'dispatches')}, {words.rooms_of(group)}).",
             NAME_NEAR_MISS.severity,
             confidence,
-            {
-                "asked": name,
-                "registered": other,
-                "difference": how,
-                "rooms": sorted({one.room for one in group}),
-            },
+            {"asked": name, "registered": other, "difference": how, "rooms": sorted({one.room for one in group})},
             words.proof_of(group, workers.named(other)),
             (_one_spelling(name, other), words.ask_again(_renamed(group, other))),
             # A mere suggestion must not hide the symptom that is sure.
@@ -110,11 +105,7 @@ def edits(one: str, other: str) -> int:
     for left, letter in enumerate(one, 1):
         before, row, last = row, [left], before
         for right, partner in enumerate(other, 1):
-            cost = min(
-                before[right] + 1,
-                row[right - 1] + 1,
-                before[right - 1] + (letter != partner),
-            )
+            cost = min(before[right] + 1, row[right - 1] + 1, before[right - 1] + (letter != partner))
             if last and right > 1 and letter == other[right - 2] and one[left - 2] == partner:
                 cost = min(cost, last[right - 2] + 1)
             row.append(cost)

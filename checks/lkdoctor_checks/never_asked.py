@@ -42,10 +42,7 @@ def never_asked(
         if not name or name in asked_for or any(one.jobs or one.asked for one in sessions):
             continue
         lives = [
-            (
-                (one.registered_at if one.registered_at is not None else one.first_seen_at),
-                one.closed_at or last,
-            )
+            ((one.registered_at if one.registered_at is not None else one.first_seen_at), one.closed_at or last)
             for one in sessions
         ]
         known = [(since, until) for since, until in lives if since is not None]
@@ -64,11 +61,7 @@ def never_asked(
             f"{words.counted(len(others), 'other dispatch', 'other dispatches')} went to {words.listed(names)}.",
             NEVER_ASKED.severity,
             Confidence.HIGH if not coverage.starts_late else Confidence.MEDIUM,
-            {
-                "agent_name": name,
-                "worker_ids": [one.worker_id for one in sessions][:20],
-                "asked_instead": names[:20],
-            },
+            {"agent_name": name, "worker_ids": [one.worker_id for one in sessions][:20], "asked_instead": names[:20]},
             words.spread(place for one in sessions for place in one.proof[:1]),
             (
                 Fix(

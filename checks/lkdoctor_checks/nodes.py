@@ -8,14 +8,7 @@ from itertools import combinations
 from lkdoctor.dispatch.model import Dispatch, Outcome, ServerRun, WorkerSession
 from lkdoctor.doctor.codes import NODES_NOT_SHARED
 from lkdoctor.doctor.evidence import Dispatches, ServerRuns, Workers
-from lkdoctor.doctor.finding import (
-    Confidence,
-    Finding,
-    Fix,
-    Inconclusive,
-    Severity,
-    Subject,
-)
+from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 

@@ -51,10 +51,7 @@ def other_type_noise(dispatches: Dispatches, workers: Workers) -> Iterator[Findi
         kinds["", words.launch_type(one), one.outcome.value] += 1
     for one in hit:
         for launch in one.launches:
-            if not launch.decides and launch.outcome in (
-                Outcome.NAME_NOT_SERVED,
-                Outcome.NO_RESPONSE,
-            ):
+            if not launch.decides and launch.outcome in (Outcome.NAME_NOT_SERVED, Outcome.NO_RESPONSE):
                 kinds[one.agent_name, launch.job_type, launch.outcome.value] += 1
     first, last = words.when(hit)
     told = words.listed(f"{words.quoted(name)} {job_type}" for name, job_type, _ in sorted(kinds))
@@ -69,12 +66,7 @@ def other_type_noise(dispatches: Dispatches, workers: Workers) -> Iterator[Findi
         {
             "lines": total,
             "kinds": [
-                {
-                    "agent_name": name,
-                    "job_type": job_type,
-                    "outcome": outcome,
-                    "lines": number,
-                }
+                {"agent_name": name, "job_type": job_type, "outcome": outcome, "lines": number}
                 for (name, job_type, outcome), number in sorted(kinds.items())[:20]
             ],
         },

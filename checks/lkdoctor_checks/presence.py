@@ -199,10 +199,7 @@ def _closed_near(sessions: Sequence[WorkerSession], at: float) -> WorkerSession 
 
 
 def _gone_message(
-    name: str,
-    group: list[Dispatch],
-    leavers: dict[str, WorkerSession],
-    back: list[WorkerSession],
+    name: str, group: list[Dispatch], leavers: dict[str, WorkerSession], back: list[WorkerSession]
 ) -> str:
     """Who left when, and what it cost."""
     asked = f"{words.counted(len(group), 'dispatch', 'dispatches')}, {words.rooms_of(group)}"

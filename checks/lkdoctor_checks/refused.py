@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from lkdoctor.dispatch.model import Dispatch, Outcome, Refusal
 from lkdoctor.doctor.codes import (
@@ -15,15 +16,7 @@ from lkdoctor.doctor.codes import (
     UNKNOWN_PRESET,
 )
 from lkdoctor.doctor.evidence import Dispatches, Refusals, Workers
-from lkdoctor.doctor.finding import (
-    Code,
-    Confidence,
-    Finding,
-    Fix,
-    Inconclusive,
-    Severity,
-    Subject,
-)
+from lkdoctor.doctor.finding import Code, Confidence, Finding, Fix, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 
@@ -35,6 +28,19 @@ EARLY = re.compile(r"not valid yet")
 GRANT = re.compile(r"no permissions to access the room|permissions? denied")
 FIELD = re.compile(r"unknown field \\?\"(\w+)")
 PRESET = re.compile(r"unknown room conf\w*guration")
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason for a refusal: how the server words it, how we do, and what to do about it."""
+
+    code: Code
+    pattern: re.Pattern[str]
+    words: str
+    steps: tuple[str, ...]
+    lenient: bool = False  # a participant refused for it is worth knowing only
+    severe: bool = False  # an error at every door
+
 
 DOORS = {
     "worker": ("A worker cannot register", "/agent"),
@@ -72,16 +78,18 @@ def api_key_unknown(refusals: Refusals, dispatches: Dispatches, workers: Workers
     updated. A refused worker is always an error: it serves nobody.
     """
     yield from _findings(
-        API_KEY_UNKNOWN,
+        Reason(
+            API_KEY_UNKNOWN,
+            KEY,
+            "the server does not know its API key",
+            (
+                "Compare LIVEKIT_API_KEY of the caller with the `keys` of the server's configuration.",
+                "Check that it calls the right server: the key of another project is unknown here.",
+            ),
+        ),
         refusals,
         dispatches,
         workers,
-        KEY,
-        "the server does not know its API key",
-        (
-            "Compare LIVEKIT_API_KEY of the caller with the `keys` of the server's configuration.",
-            "Check that it calls the right server: the key of another project is unknown here.",
-        ),
     )
 
 
@@ -104,16 +112,18 @@ def api_secret_wrong(refusals: Refusals, dispatches: Dispatches, workers: Worker
     an error.
     """
     yield from _findings(
-        API_SECRET_WRONG,
+        Reason(
+            API_SECRET_WRONG,
+            SECRET,
+            "its token is not signed with the secret of its API key",
+            (
+                "Compare LIVEKIT_API_SECRET of the caller with the server's configuration, character by character.",
+                "Look for blanks, quotes and line ends that a shell or a secret store added.",
+            ),
+        ),
         refusals,
         dispatches,
         workers,
-        SECRET,
-        "its token is not signed with the secret of its API key",
-        (
-            "Compare LIVEKIT_API_SECRET of the caller with the server's configuration, character by character.",
-            "Look for blanks, quotes and line ends that a shell or a secret store added.",
-        ),
     )
 
 
@@ -137,22 +147,21 @@ def clock_skew(refusals: Refusals, dispatches: Dispatches, workers: Workers) -> 
     A tab that was left open comes back with yesterday's token and is refused: that is how it should be. Therefore
     expired tokens of participants are information, whereas tokens from the future never are.
     """
-    for pattern, words_for_it in (
-        (EARLY, "its token is not valid yet"),
-        (EXPIRED, "its token has expired"),
-    ):
+    for pattern, words_for_it in ((EARLY, "its token is not valid yet"), (EXPIRED, "its token has expired")):
         yield from _findings(
-            CLOCK_SKEW,
+            Reason(
+                CLOCK_SKEW,
+                pattern,
+                words_for_it,
+                (
+                    "Compare the clocks of the server and of whoever makes the tokens (`date -u` on both).",
+                    "Start time synchronisation on both; a machine that slept may be minutes late.",
+                ),
+                lenient=pattern is EXPIRED,
+            ),
             refusals,
             dispatches,
             workers,
-            pattern,
-            words_for_it,
-            (
-                "Compare the clocks of the server and of whoever makes the tokens (`date -u` on both).",
-                "Start time synchronisation on both; a machine that slept may be minutes late.",
-            ),
-            lenient=pattern is EXPIRED,
         )
 
 
@@ -177,19 +186,21 @@ def grant_missing(refusals: Refusals, dispatches: Dispatches, workers: Workers) 
     time: on `/rtc` it is a warning at most.
     """
     yield from _findings(
-        GRANT_MISSING,
+        Reason(
+            GRANT_MISSING,
+            GRANT,
+            "its token lacks the grant, or there is no token",
+            (
+                "/agent: grant `agent`. /rtc: grants `roomJoin` and `room`.",
+                (
+                    "CreateDispatch, ListDispatch, DeleteDispatch: `roomAdmin` and exactly that `room`. CreateRoom: "
+                    "`roomCreate`."
+                ),
+            ),
+        ),
         refusals,
         dispatches,
         workers,
-        GRANT,
-        "its token lacks the grant, or there is no token",
-        (
-            "/agent: grant `agent`. /rtc: grants `roomJoin` and `room`.",
-            (
-                "CreateDispatch, ListDispatch, DeleteDispatch: `roomAdmin` and exactly that `room`. CreateRoom: "
-                "`roomCreate`."
-            ),
-        ),
     )
 
 
@@ -211,16 +222,15 @@ def unknown_fields(refusals: Refusals, dispatches: Dispatches, workers: Workers)
     Never harmless for the one who is refused; a single client of a test build may be the only one.
     """
     yield from _findings(
-        UNKNOWN_FIELDS,
+        Reason(
+            UNKNOWN_FIELDS,
+            FIELD,
+            "its token has a roomConfig field that this server does not know",
+            ("Leave the field out of the token's roomConfig.", "Or update livekit-server to 1.12.0 or later."),
+        ),
         refusals,
         dispatches,
         workers,
-        FIELD,
-        "its token has a roomConfig field that this server does not know",
-        (
-            "Leave the field out of the token's roomConfig.",
-            "Or update livekit-server to 1.12.0 or later.",
-        ),
     )
 
 
@@ -243,33 +253,24 @@ def unknown_preset(refusals: Refusals, dispatches: Dispatches, workers: Workers)
     Never harmless: that join did not happen.
     """
     yield from _findings(
-        UNKNOWN_PRESET,
+        Reason(
+            UNKNOWN_PRESET,
+            PRESET,
+            "it names a room preset that the server does not have",
+            ("Compare `roomPreset` with the keys of `room.room_configurations` in livekit.yaml.",),
+            severe=True,
+        ),
         refusals,
         dispatches,
         workers,
-        PRESET,
-        "it names a room preset that the server does not have",
-        ("Compare `roomPreset` with the keys of `room.room_configurations` in livekit.yaml.",),
-        severe=True,
     )
 
 
-def _findings(
-    code: Code,
-    refusals: Refusals,
-    dispatches: Dispatches,
-    workers: Workers,
-    pattern: re.Pattern[str],
-    reason: str,
-    steps: tuple[str, ...],
-    *,
-    lenient: bool = False,
-    severe: bool = False,
-) -> Iterator[Finding]:
+def _findings(reason: Reason, refusals: Refusals, dispatches: Dispatches, workers: Workers) -> Iterator[Finding]:
     """One finding per door for one reason."""
     doors: dict[str, list[Refusal]] = {}
     for one in refusals:
-        if one.status and pattern.search(one.error):
+        if one.status and reason.pattern.search(one.error):
             doors.setdefault(door_of(one.path), []).append(one)
     for door, group in sorted(doors.items()):
         number = sum(one.count for one in group)
@@ -277,11 +278,11 @@ def _findings(
         times = [at for one in group for at in (one.at, one.last_at) if at is not None]
         lost = _locked_out(dispatches, workers) if door == "worker" else []
         yield Finding(
-            code,
+            reason.code,
             Subject("token", id=path),
-            f"{head}: {reason} ({words.counted(number, 'request')} to {words.listed(one.path for one in group)}; the "
+            f"{head}: {reason.words} ({words.counted(number, 'request')} to {words.listed(one.path for one in group)}; the "
             f'server says "{_text(group[-1])}").',
-            Severity.ERROR if severe else _severity(code, door, group, lenient),
+            _severity(reason, door, group),
             Confidence.HIGH,
             {
                 "door": door,
@@ -292,7 +293,7 @@ def _findings(
             (
                 Fix(
                     f"Mend the credentials of the {'worker' if door == 'worker' else 'caller'}",
-                    steps=steps,
+                    steps=reason.steps,
                     verify=(
                         "The server logs `worker registered`."
                         if door == "worker"
@@ -307,14 +308,14 @@ def _findings(
         )
 
 
-def _severity(code: Code, door: str, group: Sequence[Refusal], lenient: bool) -> Severity:
+def _severity(reason: Reason, door: str, group: Sequence[Refusal]) -> Severity:
     """A locked-out worker serves nobody; so does a dispatch that cannot be made. A participant may be a stale tab."""
-    if door == "worker":
+    if door == "worker" or reason.severe:
         return Severity.ERROR
     if door == "api":
         asks = any("Dispatch" in one.path or "CreateRoom" in one.path for one in group)
         return Severity.ERROR if asks else Severity.WARNING
-    return Severity.INFO if lenient else min(code.severity, Severity.WARNING)
+    return Severity.INFO if reason.lenient else min(reason.code.severity, Severity.WARNING)
 
 
 def _text(one: Refusal) -> str:

@@ -13,11 +13,7 @@ from lkdoctor_checks import _words as words
 
 # What the server's text means, and what to do; texts seen on 1.8.4 to 1.13.5.
 REASONS = (
-    (
-        "unknown job type",
-        "it asks for a job type that the server does not know",
-        "Use an SDK that fits the server.",
-    ),
+    ("unknown job type", "it asks for a job type that the server does not know", "Use an SDK that fits the server."),
     (
         "reserved character",
         "its deployment holds a character that is reserved",
@@ -126,8 +122,4 @@ def _reason(text: str) -> tuple[str, str, str]:
     for mark, meaning, fix in REASONS:
         if mark in text:
             return mark, meaning, fix
-    return (
-        "",
-        "the server refused what it sent",
-        "Read the server's text; it names what it did not like.",
-    )
+    return ("", "the server refused what it sent", "Read the server's text; it names what it did not like.")

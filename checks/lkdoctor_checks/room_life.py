@@ -46,10 +46,7 @@ def rejoin_old_room(rooms: Rooms, runs: ServerRuns) -> Iterator[Finding | Inconc
                 found.append((room, person, gone))
     by_room: dict[str, list[tuple[Room, AgentParticipant, AgentParticipant]]] = {}
     for one in found:
-        name = next(
-            (each.agent_name for each in one[0].dispatches if each.participant is one[2]),
-            "",
-        )
+        name = next((each.agent_name for each in one[0].dispatches if each.participant is one[2]), "")
         by_room.setdefault(name, []).append(one)
     for name, group in sorted(by_room.items()):
         again = any(_was_here(room, person) or person.asked_agents for room, person, _ in group)
@@ -137,10 +134,7 @@ def idle_close(rooms: Rooms) -> Iterator[Finding | Inconclusive]:
     closed = [room for room in rooms if room.close_reason == "empty timeout" and _agents_only(room)]
     groups: dict[str, list[Room]] = {}
     for room in closed:
-        name = next(
-            (one.agent_name for one in room.dispatches if one.outcome is Outcome.ASSIGNED),
-            "",
-        )
+        name = next((one.agent_name for one in room.dispatches if one.outcome is Outcome.ASSIGNED), "")
         groups.setdefault(name, []).append(room)
     for name, group in sorted(groups.items()):
         times = sorted(room.closed_at for room in group if room.closed_at is not None)
@@ -157,10 +151,7 @@ def idle_close(rooms: Rooms) -> Iterator[Finding | Inconclusive]:
             "not keep a room open.",
             IDLE_CLOSE.severity,
             Confidence.HIGH,
-            {
-                "rooms": sorted({room.name for room in group})[:20],
-                "seconds": [round(one, 1) for one in lives][:20],
-            },
+            {"rooms": sorted({room.name for room in group})[:20], "seconds": [round(one, 1) for one in lives][:20]},
             words.spread(place for room in group for place in room.proof[-1:]),
             (
                 Fix(

@@ -7,14 +7,7 @@ from collections.abc import Iterator, Sequence
 from lkdoctor.dispatch.model import WorkerSession
 from lkdoctor.doctor.codes import DUPLICATE_AGENT_NAME, VERSION_SPLIT
 from lkdoctor.doctor.evidence import Dispatches, ServerRuns, Workers
-from lkdoctor.doctor.finding import (
-    Confidence,
-    Finding,
-    Fix,
-    Inconclusive,
-    Severity,
-    Subject,
-)
+from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 from lkdoctor_checks._pools import described, mixed_versions, pools, shares, starved
@@ -82,14 +75,8 @@ def duplicate_agent_name(
             words.spread(place for one in pool for place in one.proof[:1]),
             (_own_name(name, pool),),
             count=len(pool),
-            first_at=min(
-                (one.registered_at for one in pool if one.registered_at is not None),
-                default=None,
-            ),
-            last_at=max(
-                (one.registered_at for one in pool if one.registered_at is not None),
-                default=None,
-            ),
+            first_at=min((one.registered_at for one in pool if one.registered_at is not None), default=None),
+            last_at=max((one.registered_at for one in pool if one.registered_at is not None), default=None),
         )
 
 
@@ -145,11 +132,7 @@ def version_split(dispatches: Dispatches, workers: Workers, runs: ServerRuns) ->
             "Both versions take jobs.",
             VERSION_SPLIT.severity,
             Confidence.HIGH,
-            {
-                "agent_name": name,
-                "sdk_versions": versions,
-                "workers": [described(one) for one in pool[:LISTED]],
-            },
+            {"agent_name": name, "sdk_versions": versions, "workers": [described(one) for one in pool[:LISTED]]},
             words.spread(place for one in pool if one.sdk for place in one.proof[-1:]),
             (
                 Fix(

@@ -59,11 +59,7 @@ def slow_dispatch(dispatches: Dispatches) -> Iterator[Finding | Inconclusive]:
             f"{_cause(dispatches, launches)}",
             SLOW_DISPATCH.severity,
             words.sure(group),
-            {
-                "agent_name": name,
-                "seconds": [round(one, 3) for one in seconds][:20],
-                "worst": round(max(seconds), 3),
-            },
+            {"agent_name": name, "seconds": [round(one, 3) for one in seconds][:20], "worst": round(max(seconds), 3)},
             words.proof_of(group),
             (
                 Fix(

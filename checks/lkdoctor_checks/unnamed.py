@@ -8,14 +8,7 @@ from lkdoctor.dispatch import rules
 from lkdoctor.dispatch.model import Coverage, Origin, Room
 from lkdoctor.doctor.codes import IMPLICIT_DISPATCH_ONLY, UNNAMED_WORKERS_COMPETE
 from lkdoctor.doctor.evidence import Dispatches, Rooms, ServerRuns, Workers
-from lkdoctor.doctor.finding import (
-    Confidence,
-    Finding,
-    Fix,
-    Inconclusive,
-    Severity,
-    Subject,
-)
+from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 from lkdoctor_checks._pools import described, mixed_versions, pools
@@ -99,11 +92,7 @@ def unnamed_workers_compete(
 
 @check(IMPLICIT_DISPATCH_ONLY)
 def implicit_dispatch_only(
-    dispatches: Dispatches,
-    workers: Workers,
-    rooms: Rooms,
-    runs: ServerRuns,
-    coverage: Coverage,
+    dispatches: Dispatches, workers: Workers, rooms: Rooms, runs: ServerRuns, coverage: Coverage
 ) -> Iterator[Finding | Inconclusive]:
     """Workers with names were ready, people waited, and only the unnamed dispatch was made.
 
@@ -143,10 +132,7 @@ def implicit_dispatch_only(
         f"names ({words.listed(words.quoted(name) for name in named)}): nobody asked for them by name.",
         IMPLICIT_DISPATCH_ONLY.severity,
         Confidence.MEDIUM,
-        {
-            "rooms": sorted({room.name for room in waited})[:LISTED],
-            "registered_names": named,
-        },
+        {"rooms": sorted({room.name for room in waited})[:LISTED], "registered_names": named},
         words.spread(
             [
                 *(place for room in waited for place in room.proof[:1]),
