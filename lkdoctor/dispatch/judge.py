@@ -101,6 +101,36 @@ class Judge:
         surveys = rules.SURVEY * (endings[Outcome.NAME_NOT_SERVED] // rules.SURVEY_SLOTS)
         self.silence = min(SILENCE + waves + surveys, LATE_JAMMED)
 
+    def sort_out(self, room: Room) -> None:
+        """Give launches to the dispatch of their worker's deployment.
+
+        No launch line names a deployment; the worker's is printed only when it closes or a job ends (from 1.13.0 on), long
+        after two requests of one name and different deployments had their lines.
+        """
+        by_name: dict[str, list[Dispatch]] = {}
+        for dispatch in room.dispatches:
+            by_name.setdefault(dispatch.agent_name, []).append(dispatch)
+        for group in by_name.values():
+            if len({one.deployment for one in group}) < 2:
+                continue
+            for dispatch in group:
+                wanted = self._deployment(dispatch)
+                if wanted is None or wanted == dispatch.deployment:
+                    continue
+                for other in group:
+                    if other.deployment == wanted and self._deployment(other) != wanted:
+                        dispatch.launches, other.launches = other.launches, dispatch.launches
+                        break
+
+    def _deployment(self, dispatch: Dispatch) -> str | None:
+        """The deployment of the worker that had or refused the dispatch's job, where it was printed."""
+        for launch in dispatch.launches:
+            for worker_id in (launch.worker_id, *launch.asked_workers):
+                worker = self.stories.workers.get(worker_id or "")
+                if worker is not None and worker.deployment is not None:
+                    return worker.deployment
+        return None
+
     # -- outcome ------------------------------------------------------------------------------------------------------
 
     def decide(self, dispatch: Dispatch, room: Room | None) -> None:
@@ -202,13 +232,6 @@ class Judge:
 
     def _silent(self, dispatch: Dispatch, launch: Launch, room: Room | None) -> None:
         """The deciding launch has no ending line."""
-        if launch.asked_workers:
-            self._unknown(
-                dispatch,
-                "a worker was asked and did not take the job; how it went on is not in the evidence",
-                FETCH_LEVEL if self.stories.coverage.hides_info else FETCH_LATER,
-            )
-            return
         if launch.rivals:
             self._unknown(
                 dispatch,
@@ -218,7 +241,7 @@ class Judge:
             return
         if self._early(dispatch) or launch.asked_at is None and not self._complete():
             if launch.asked_at is None:
-                self._unknown(dispatch, "its launch is not in the evidence", FETCH_START)
+                self._unknown(dispatch, "its launch is not in the evidence", self._fetch() or FETCH_START)
             else:
                 dispatch.outcome = Outcome.PENDING
                 dispatch.reason = "the evidence ends before the launch must have ended"
@@ -227,6 +250,13 @@ class Judge:
         run = self._run(room)
         if self._unsettled(dispatch):
             self._unknown(dispatch, "the server stopped before the launch ended", FETCH_LATER)
+            return
+        if launch.asked_workers and (not self._complete() or self._many_nodes()):
+            self._unknown(
+                dispatch,
+                "a worker was asked and did not take the job; how it went on is not in the evidence",
+                FETCH_LEVEL if self.stories.coverage.hides_info else FETCH_LATER,
+            )
             return
         if not self._complete() or self._many_nodes():
             self._unknown(

@@ -21,9 +21,9 @@ KEEP: Final = 10_000  # dispatches kept whole; above it healthy closed ones beco
 LINGER: Final = 20.0  # seconds of log after which nothing more is said of a closed room
 
 
-def join(events: Iterable[Event]) -> Stories:
-    """Read all events once and tell what happened."""
-    joiner = Joiner()
+def join(events: Iterable[Event], keep: int = KEEP) -> Stories:
+    """Read all events once and tell what happened; healthy closed dispatches above `keep` become counts."""
+    joiner = Joiner(keep)
     for event in events:
         joiner.feed(event)
     return joiner.finish()
@@ -32,8 +32,9 @@ def join(events: Iterable[Event]) -> Stories:
 class Joiner:
     """One pass over the events."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep: int = KEEP) -> None:
         self.stories = Stories()
+        self._keep = keep
         self._pairing = Pairing()
         self._nodes = Nodes(self.stories, lambda run: self._lobby.end_run(run))
         self._lobby = Lobby(self.stories, self._nodes, self._pairing)
@@ -77,7 +78,7 @@ class Joiner:
         if not self._lobby.forget(room):
             return
         self._endings.forget(room)
-        if self._kept < KEEP or not judge.unremarkable(room):
+        if self._kept < self._keep or not judge.unremarkable(room):
             self._kept += len(room.dispatches)
             self.stories.rooms.append(room)
             return
@@ -96,6 +97,7 @@ class Joiner:
         stories.coverage = judge.coverage(stories)
         verdicts = judge.Judge(stories, self._nodes.types)
         for room in stories.rooms:
+            verdicts.sort_out(room)
             for dispatch in room.dispatches:
                 verdicts.decide(dispatch, room)
             verdicts.follow(room)

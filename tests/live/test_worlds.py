@@ -1,0 +1,165 @@
+"""Random worlds on real servers: prediction, story and what workers and the API saw must agree, for every dispatch."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from fixtures.lab.worlds import Played, Truth, draw, play
+from lkdoctor.collect.server_log import ServerLogs
+from lkdoctor.dispatch.model import Dispatch, Origin, Outcome
+from lkdoctor.dispatch.predict import Prediction, predict_room
+from lkdoctor.dispatch.stories import join
+
+pytestmark = pytest.mark.live
+
+WORLDS = int(os.environ.get("LKDOCTOR_WORLDS", "60"))
+NOBODY_ASKED = {Outcome.NAME_NOT_SERVED, Outcome.NO_RESPONSE, Outcome.NO_HEADROOM, Outcome.WAITING}
+
+
+@pytest.mark.parametrize(
+    ("version", "share", "unnamed", "json_log"),
+    [
+        ("1.13.5", 1.0, False, False),
+        ("1.13.5", 0.5, True, True),
+        ("1.11.0", 0.4, True, False),
+        ("1.9.12", 0.4, False, True),
+        ("1.8.4", 0.4, False, False),
+    ],
+)
+def test_random_worlds(
+    version: str, share: float, unnamed: bool, json_log: bool, tmp_path: Path
+) -> None:
+    seed = int(os.environ.get("LKDOCTOR_SEED", random.SystemRandom().randrange(10**6)))
+    dice = random.Random(f"{seed}-{version}-{unnamed}")
+    deployments = version == "1.13.5"  # tokens with a deployment are refused up to 1.11.0
+    worlds = [draw(dice, f"w{index}", deployments=deployments) for index in range(round(WORLDS * share))]
+    played = asyncio.run(play(worlds, version=version, folder=tmp_path, unnamed=unnamed, json_log=json_log))
+    dispatches = stories_of(played)
+    disagreements = [
+        f"{truth.room}: {line}" for truth in played.truths for line in disagree(truth, played, version, dispatches)
+    ]
+    seen = Counter(one.outcome.value for listed in dispatches.values() for one in listed)
+    print(f"\n{len(worlds)} worlds, {len(played.truths)} rooms on {version}, seed {seed}: {dict(seen)}")
+    assert not disagreements, f"seed {seed}:\n" + "\n".join(disagreements)
+
+
+def stories_of(played: Played) -> dict[str, list[Dispatch]]:
+    found: dict[str, list[Dispatch]] = defaultdict(list)
+    for one in join(ServerLogs([played.log]).events()).dispatches:
+        found[one.room].append(one)
+    return found
+
+
+def disagree(truth: Truth, played: Played, version: str, stories: dict[str, list[Dispatch]]) -> list[str]:
+    """Every way in which prediction, story and truth differ for one room."""
+    predictions, ignored = predict_room(truth.steps, played.workers, version)
+    told = list(stories.get(truth.room, []))
+    listed = list(truth.listed)
+    problems = []
+    blind = version == "1.8.4"  # its CreateDispatch lines name neither room nor agent
+    for predicted in predictions:
+        entry = next((one for one in listed if _entry_of(one, predicted, version)), None)
+        if entry is None:
+            problems.append(f"{predicted.agent_name!r} was predicted, ListDispatch has none: {truth.listed}")
+            continue
+        listed.remove(entry)
+        happened = what_happened(entry, truth, predicted, played)
+        story = next((one for one in told if _told_of(one, predicted, happened, blind)), None)
+        if story is None and blind and (predicted.origin is not Origin.ROOM):
+            story = _stray(stories, predicted)
+            if story is None:
+                continue
+        elif story is None:
+            problems.append(f"{predicted.agent_name!r} ({predicted.origin.value}): no story; told are {_words(told)}")
+            continue
+        else:
+            told.remove(story)
+        if story.outcome is Outcome.UNKNOWN and len([one for one in predictions if one.agent_name == story.agent_name]) > 1:
+            continue  # two requests of one name in one room: a line without a room, or without a deployment, fits both
+        if story.outcome not in predicted.outcomes:
+            problems.append(f"{predicted.agent_name!r}: story {story.outcome.value}, predicted {_set(predicted.outcomes)}")
+        if story.outcome not in happened:
+            problems.append(f"{predicted.agent_name!r}: story {story.outcome.value}, truth {_set(happened)}")
+        problems += _workers(story, predicted, truth, played)
+    problems += [f"ListDispatch has one more: {one}" for one in listed]
+    if not blind:
+        problems += [f"a story too many: {one.agent_name!r} {one.outcome.value}" for one in told]
+    for one in ignored:
+        if len([entry for entry in truth.listed if entry.get("agent_name", "") == one.agent_name]) > len(
+            [other for other in predictions if other.agent_name == one.agent_name]
+        ):
+            problems.append(f"{one.agent_name!r} was predicted to be ignored and is listed")
+    return problems
+
+
+def what_happened(entry: dict, truth: Truth, predicted: Prediction, played: Played) -> set[Outcome]:  # type: ignore[type-arg]
+    """The outcomes that fit what ListDispatch lists and what the workers saw."""
+    jobs = entry.get("state", {}).get("jobs", [])
+    if any(job.get("state", {}).get("participant_identity") for job in jobs):
+        return {Outcome.ASSIGNED}
+    if jobs:
+        return {Outcome.REJECTED_TERMINALLY}
+    answers = {one.worker_id: one.answer for one in played.workers}
+    listed_jobs = {job["id"] for one in truth.listed for job in one.get("state", {}).get("jobs", [])}
+    asked = {answers[worker] for worker, name, job, _ in truth.asked if name == predicted.agent_name and job not in listed_jobs}
+    same_name = [one for one in truth.listed if one.get("agent_name", "") == predicted.agent_name]
+    if not asked:
+        return set(NOBODY_ASKED)
+    fits = {Outcome.ANSWER_TIMEOUT} if "silent" in asked else {Outcome.DECLINED, Outcome.WORKER_CLOSED}
+    # who was asked is known by name only: with two requests of one name either may have been the one
+    return fits | {Outcome.DECLINED} | NOBODY_ASKED if len(same_name) > 1 else fits
+
+
+def _entry_of(entry: dict, predicted: Prediction, version: str) -> bool:  # type: ignore[type-arg]
+    same = entry.get("agent_name", "") == predicted.agent_name
+    return same and (version != "1.13.5" or entry.get("deployment", "") == predicted.deployment)
+
+
+def _told_of(story: Dispatch, predicted: Prediction, happened: set[Outcome], blind: bool) -> bool:
+    if story.agent_name != predicted.agent_name:
+        return False
+    if blind:
+        return story.outcome in happened
+    return story.deployment == predicted.deployment and story.origin is predicted.origin
+
+
+def _stray(stories: dict[str, list[Dispatch]], predicted: Prediction) -> Dispatch | None:
+    return next(
+        (
+            one
+            for one in stories.get("", [])
+            if one.agent_name == predicted.agent_name and one.outcome in predicted.outcomes
+        ),
+        None,
+    )
+
+
+def _workers(story: Dispatch, predicted: Prediction, truth: Truth, played: Played) -> list[str]:
+    if story.outcome is not Outcome.ASSIGNED or story.deciding is None:
+        return []
+    problems = []
+    planned = {played.worker_ids[one]: one for one in predicted.workers}
+    if story.deciding.worker_id not in planned:
+        problems.append(f"{story.agent_name!r}: {story.deciding.worker_id} has the job, predicted {sorted(planned)}")
+    # with two requests of one name no line says which of them a job belongs to
+    same_name = [one for one in truth.listed if one.get("agent_name", "") == story.agent_name]
+    jobs = {job["id"] for one in same_name for job in one.get("state", {}).get("jobs", [])}
+    if story.deciding.job_id not in jobs:
+        problems.append(f"{story.agent_name!r}: job {story.deciding.job_id}, ListDispatch has {sorted(jobs)}")
+    return problems
+
+
+def _words(told: list[Dispatch]) -> list[tuple[str, str, str]]:
+    return [(one.agent_name, one.origin.value, one.outcome.value) for one in told]
+
+
+def _set(outcomes: set[Outcome] | frozenset[Outcome]) -> list[str]:
+    return sorted(one.value for one in outcomes)
+
+
