@@ -37,7 +37,7 @@ _WORKER_LOG: Final = re.compile(r"(?:worker|agent).*\.(?:log|txt|jsonl?)\b")
 _ANY_LOG: Final = re.compile(r"\.(?:log|out|err|txt|jsonl|gz|zst)(?:$|\W)|-json\.log")
 
 
-class MissingInput(Exception):
+class MissingInputError(Exception):
     """An input that cannot be read: which one, and what to do."""
 
     def __init__(self, path: str, advice: str) -> None:
@@ -82,7 +82,7 @@ class CaseInputs:
     def _noting(self) -> Iterator[None]:
         try:
             yield
-        except MissingInput as error:
+        except MissingInputError as error:
             self.errors.append(str(error))
 
     def _sort(self, text: str) -> None:
@@ -129,7 +129,7 @@ def _plain(text: str | Path, *, forced: bool = False) -> LogInput:
 def _file(text: str, *, forced: bool = False) -> LogInput:
     path = Path(text)
     if path.is_dir():
-        raise MissingInput(text, "is a folder; name a file here, or give the folder without an option")
+        raise MissingInputError(text, "is a folder; name a file here, or give the folder without an option")
     try:
         if path.is_file():
             with open(path, "rb"):
@@ -137,12 +137,12 @@ def _file(text: str, *, forced: bool = False) -> LogInput:
         else:
             path.stat()
     except FileNotFoundError:
-        raise MissingInput(
+        raise MissingInputError(
             text,
             "no such file; check the path (relative paths start at the current folder)",
         ) from None
     except OSError as error:
-        raise MissingInput(text, f"cannot be opened: {error.strerror or error}") from None
+        raise MissingInputError(text, f"cannot be opened: {error.strerror or error}") from None
     return LogInput(text, path, forced=forced)
 
 
@@ -150,10 +150,10 @@ def _members_of_folder(folder: Path) -> Iterable[tuple[LogInput, str]]:
     try:
         found = sorted(one for one in folder.iterdir() if one.is_file())
     except OSError as error:
-        raise MissingInput(str(folder), f"cannot be listed: {error.strerror or error}") from None
+        raise MissingInputError(str(folder), f"cannot be listed: {error.strerror or error}") from None
     wanted = [one for one in found if _is_evidence(one.name)]
     if len(wanted) > _MOST_FILES:
-        raise MissingInput(str(folder), f"holds {len(wanted)} logs; name those that you mean")
+        raise MissingInputError(str(folder), f"holds {len(wanted)} logs; name those that you mean")
     return [(LogInput(str(one), one), one.name) for one in wanted]
 
 
@@ -162,14 +162,14 @@ def _members_of_zip(path: Path) -> Iterable[tuple[LogInput, str]]:
         with zipfile.ZipFile(path) as archive:
             infos = [one for one in archive.infolist() if not one.is_dir()]
     except (OSError, zipfile.BadZipFile) as error:
-        raise MissingInput(
+        raise MissingInputError(
             str(path),
             f"is a damaged zip ({error}); unpack it with another tool and give the folder",
         ) from None
     if len(infos) > _MOST_FILES or sum(one.file_size for one in infos) > _MOST_BYTES:
-        raise MissingInput(str(path), "unpacks to too much for a case; name the log itself")
+        raise MissingInputError(str(path), "unpacks to too much for a case; name the log itself")
     if any(one.flag_bits & 1 for one in infos):
-        raise MissingInput(str(path), "is encrypted; unpack it and give the folder")
+        raise MissingInputError(str(path), "is encrypted; unpack it and give the folder")
     members = []
     for info in sorted(infos, key=lambda one: one.filename):
         name = info.filename.rsplit("/", 1)[-1]
@@ -213,7 +213,7 @@ def _head(given: LogInput) -> bytes:
         NotImplementedError,
         zipfile.BadZipFile,
     ) as error:
-        raise MissingInput(given.name, f"cannot be opened: {error}") from None
+        raise MissingInputError(given.name, f"cannot be opened: {error}") from None
     try:
         buffer = bytearray(_HEAD)
         have = 0

@@ -41,7 +41,7 @@ PACKED = {
     "a.log.gz": gzip.compress,
     "two-members.gz": _gzip_in_two,
     "named-like-text.log": gzip.compress,
-    "a.zst": lambda log: zstandard.compress(log),
+    "a.zst": zstandard.compress,
     "two-frames.zst": lambda log: zstandard.compress(log[:5000]) + zstandard.compress(log[5000:]),
     "utf16.log": lambda log: log.decode().encode("utf-16"),
     "utf16be.log": lambda log: log.decode().encode("utf-16-be"),

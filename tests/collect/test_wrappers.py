@@ -92,3 +92,21 @@ def test_metadata_in_clear_text_is_not_kept(tmp_path: Path) -> None:
     assert any(event.what is What.SESSION_STARTED for event in events)
     proofs = logs.resolve(event.place for event in events)
     assert "the secret" not in repr(events) + repr(proofs)
+
+
+def test_servers_that_share_a_log_are_put_in_time_order(tmp_path: Path) -> None:
+    one, other = recorded("busy-afternoon"), recorded("draining")
+    moved = other.replace(other[:13], one[:13])  # the same hour, so that they overlap
+    path = tmp_path / "compose.log"
+    blocks = [(b"livekit-a-1 | ", one), (b"livekit-b-1 | ", moved)]
+    path.write_bytes(b"".join(name + line + b"\n" for name, log in blocks for line in wrap.lines_of(log)))
+    events, logs = read(path)
+    assert {event.stream for event in events} == {f"{path}:livekit-a-1", f"{path}:livekit-b-1"}
+    times = [event.at for event in events if event.at is not None]
+    assert times == sorted(times)
+    for name, log in (("livekit-a-1", one), ("livekit-b-1", moved)):
+        (tmp_path / name).write_bytes(log)
+        alone = [item for item in said(read(tmp_path / name)[0]) if item[0] is not What.ANY_LINE]
+        mine = [event for event in events if event.stream.endswith(name) and event.what is not What.ANY_LINE]
+        assert said(mine) == alone
+    assert not logs.notes[0].notes

@@ -65,12 +65,12 @@ class Sampler:
                 if not self._parser.info_seen:
                     self._take(buffer, info - base, limit, base, events)
             elif self.due < base + upto:
-                self._sample(buffer, upto, limit, base, events)
+                self._sample(buffer, limit, base, events)
             else:
                 break
         self._plan()
 
-    def _sample(self, buffer: bytearray, upto: int, limit: int, base: int, events: list[Event]) -> None:
+    def _sample(self, buffer: bytearray, limit: int, base: int, events: list[Event]) -> None:
         first = max(0, self.due - base)
         if first and buffer[first - 1] != 10:
             self.due = base + _line_end(buffer, first, limit)
@@ -100,19 +100,22 @@ class Sampler:
         return (offset // _EVERY + 1) * _EVERY
 
     def last(self, tail: bytes, total: int) -> list[Event]:
-        """The last record in `tail`, the end of a run of `total` bytes."""
+        """The last record of each service in `tail`, the end of a run of `total` bytes."""
+        found: dict[str, Event] = {}
         end = len(tail)
         for _ in range(4 * _TRIES):
             first = tail.rfind(b"\n", 0, end) + 1
             if first == 0 and total > len(tail):
                 break  # may be cut at its front
             got = self._parser.head(tail[first:end])
-            if got is not None:
-                return [self._parser.any_line(got[0], got[1], total - len(tail) + first)]
+            if got is not None and got[1] not in found:
+                found[got[1]] = self._parser.any_line(got[0], got[1], total - len(tail) + first)
+                if self._parser.services <= found.keys():
+                    break
             if first == 0:
                 break
             end = first - 1
-        return []
+        return list(reversed(found.values()))
 
 
 def _line_end(buffer: bytearray, first: int, limit: int) -> int:

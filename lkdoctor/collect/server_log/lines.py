@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Final
 
 from lkdoctor.collect.server_log.chain import Chain
@@ -46,11 +47,16 @@ class LineReader:
         self.loggers: set[str] = set()  # of the records that were sampled
         self._chain = chain
         self._stream = stream
-        self._streams: dict[str, str] = {"": stream}
+        self._streams: dict[str, str] = {}  # by service
 
     def spans_seen(self) -> bool:
         """True when a record with a time was seen."""
         return any(span.first is not None for span in self.spans.values())
+
+    @property
+    def services(self) -> Set[str]:
+        """The services that events came from; the empty one when the wrapper does not tell."""
+        return self._streams.keys()
 
     def count(self, reason: str) -> None:
         """Count a record that could not be used."""
@@ -192,7 +198,7 @@ class LineReader:
         self.records += 1
         stream = self._streams.get(service)
         if stream is None:
-            stream = self._streams[service] = f"{self._stream}:{service}"
+            stream = self._streams[service] = f"{self._stream}:{service}" if service else self._stream
         return Event(what, at, place, stream, level, fields)
 
 

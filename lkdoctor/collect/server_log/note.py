@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lkdoctor.collect.server_log.excerpt import excerpt_events
 from lkdoctor.collect.server_log.reader import StreamReader
-from lkdoctor.collect.server_log.sniff import looks_like
+from lkdoctor.collect.server_log.sniff import OTHER_TEXT, looks_like
 from lkdoctor.dispatch.facts import Event
 from lkdoctor.dispatch.model import SourceNote
 
@@ -50,12 +50,15 @@ def notes_of(reader: StreamReader) -> tuple[list[SourceNote], list[Event]]:
             "the order of the file was kept there"
         )
     if not parser.spans_seen() and not note.unusable:
-        if not parser.records and len(notes) == 1 and reader.bytes <= _EXCERPT_BYTES:
+        looks = looks_like(reader.head)
+        if not parser.records and len(notes) == 1 and reader.bytes <= _EXCERPT_BYTES and looks == OTHER_TEXT:
             events = excerpt_events(reader.head, note.name)
         if events:
             note.notes.append("an excerpt without times: its words count, its order and completeness do not")
+        elif not reader.bytes:
+            note.unusable = "empty (livekit-server writes its log to stderr: redirect that too, with 2>&1)"
         elif not parser.records:
-            note.unusable = f"no livekit-server log; it looks like {looks_like(reader.head)}"
+            note.unusable = f"no livekit-server log; it looks like {looks}"
     elif not parser.records:
         others = {_OTHER_LOGGERS[name.split(".")[0]] for name in parser.loggers if name.split(".")[0] in _OTHER_LOGGERS}
         if others:

@@ -56,12 +56,13 @@ class StreamReader:
         if size is not None and size >= COUNT_LINES_BELOW:
             self.lines = None
 
-    def batches(self) -> Iterator[list[Event]]:
-        """Events in time order (within the window), in lists as they become certain."""
+    def batches(self, only: str = "") -> Iterator[list[Event]]:
+        """Events in time order (within the window), in lists as they become certain; of the stream `only` if given."""
         out: list[Event] = []
         for found in self._raw():
             for event in found:
-                self.order.add(event, out)
+                if not only or event.stream == only:
+                    self.order.add(event, out)
             if out:
                 yield out
                 out = []

@@ -10,6 +10,7 @@ from lkdoctor.collect.server_log.records import read_head
 from lkdoctor.collect.server_log.wrappers import WRAPPERS, Form, Peeled, ansi
 
 _DEPTH: Final = 4
+OTHER_TEXT: Final = "some other text"
 
 
 def form_of(line: bytes, reads: Callable[[bytes], object] = read_head) -> tuple[Form, Peeled] | None:
@@ -103,4 +104,4 @@ def looks_like(head: bytes) -> str:
         return "a binary file"
     if sample.lstrip()[:1] in (b"{", b"["):
         return "JSON of something else"
-    return "some other text"
+    return OTHER_TEXT

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from lkdoctor.collect.server_log.chain import Chain
 from lkdoctor.collect.server_log.note import notes_of
 from lkdoctor.collect.server_log.reader import StreamReader
+from lkdoctor.collect.server_log.sniff import sniff
 from lkdoctor.collect.server_log.source import LogInput
 from lkdoctor.collect.server_log.spool import Spool
+from lkdoctor.collect.server_log.wrappers import NAMING
 from lkdoctor.dispatch.facts import Event
 from lkdoctor.dispatch.model import SourceNote
 
@@ -37,14 +41,61 @@ def read_stream(
     progress: Callable[[int], None] | None,
     spool: Spool | None = None,
 ) -> Iterator[list[Event] | list[SourceNote]]:
-    """Batches of events in time order; the last item is the list of notes."""
+    """Batches of events in time order; the last item is the list of notes.
+
+    A log that several servers write to (docker compose, a syslog host) keeps each one's order but often has none between
+    them: such a file is read once to learn who writes to it, and then once for each of them, merged by time.
+    """
+    services = _services(stream, chunk_bytes, progress) if stream.rereadable and _names_services(stream) else set()
     chain = Chain(stream.inputs)
-    reader = StreamReader(chain, stream.name, chunk_bytes=chunk_bytes, progress=progress, spool=spool)
+    reader = StreamReader(
+        chain, stream.name, chunk_bytes=chunk_bytes, progress=_silent(progress) if services else progress, spool=spool
+    )
     try:
-        yield from reader.batches()
+        if len(services) > 1:
+            first, *others = sorted(services)
+            runs = [_only(first, reader)]
+            for service in others:
+                other = StreamReader(
+                    Chain(stream.inputs), stream.name, chunk_bytes=chunk_bytes, progress=_silent(progress)
+                )
+                runs.append(_only(service, other))
+            merged = heapq.merge(*runs, key=lambda event: float("-inf") if event.at is None else event.at)
+            while batch := list(itertools.islice(merged, 512)):
+                yield batch
+        else:
+            yield from reader.batches()
         notes, events = notes_of(reader)
         if events:
             yield events
         yield notes
     finally:
         chain.close()
+
+
+def _names_services(stream: Stream) -> bool:
+    """True when the first lines have a wrapper that tells the processes apart."""
+    chain = Chain(stream.inputs)
+    buffer = bytearray(64 * 1024)
+    count = chain.readinto(memoryview(buffer))
+    chain.close()
+    form = sniff(bytes(buffer[:count]).split(b"\n"))
+    return form is not None and any(wrapper in NAMING for wrapper in form)
+
+
+def _services(stream: Stream, chunk_bytes: int, progress: Callable[[int], None] | None) -> set[str]:
+    found: set[str] = set()
+    for batch in StreamReader(Chain(stream.inputs), stream.name, chunk_bytes=chunk_bytes, progress=progress).batches():
+        found.update(event.stream for event in batch)
+    return found
+
+
+def _only(service: str, reader: StreamReader) -> Iterator[Event]:
+    """The events of one service, in an order of its own: the others' times do not count."""
+    for batch in reader.batches(service):
+        yield from batch
+
+
+def _silent(progress: Callable[[int], None] | None) -> Callable[[int], None] | None:
+    """Progress that adds nothing (the bytes were counted before) but may still stop the run."""
+    return None if progress is None else lambda _: progress(0)

@@ -55,7 +55,7 @@ class _Envelope(msgspec.Struct):
     line: Any = None
     message: Any = None
     MESSAGE: Any = msgspec.UNSET
-    textPayload: Any = None
+    PAYLOAD: Any = msgspec.field(name="textPayload", default=None)
     REALTIME: Any = msgspec.field(name="__REALTIME_TIMESTAMP", default=None)
     HOSTNAME: Any = msgspec.field(name="_HOSTNAME", default="")
     UNIT: Any = msgspec.field(name="_SYSTEMD_UNIT", default="")
@@ -92,7 +92,7 @@ def json_envelope(line: bytes) -> Peeled | None:
     got = _envelope(line)
     if got is None or got.msg is not None:
         return None
-    for text in (got.log, got.line, got.textPayload, got.message):
+    for text in (got.log, got.line, got.PAYLOAD, got.message):
         if isinstance(text, str):
             return Peeled(text.rstrip("\r\n").encode())
     return None
@@ -189,6 +189,9 @@ WRAPPERS: Final[Form] = (
     timed,
     json_envelope,
 )
+
+#: Those that say which process a line comes from.
+NAMING: Final[Form] = (journald_json, kubectl, compose, syslog5424, journal, stern)
 
 
 def peel(line: bytes, form: Form) -> Peeled | None:
