@@ -81,10 +81,10 @@ def checks_page(known: dict[str, Scenario]) -> str:
     raised: dict[str, list[str]] = {}
     absent: dict[str, list[str]] = {}
     for name, scenario in known.items():
-        for code in raises(scenario):
-            raised.setdefault(code, []).append(name)
-        for code in scenario.get("expect", {}).get("absent", []):
-            absent.setdefault(code, []).append(name)
+        for word in raises(scenario):
+            raised.setdefault(word, []).append(name)
+        for word in scenario.get("expect", {}).get("absent", []):
+            absent.setdefault(word, []).append(name)
     pages = [one for one in handbook.pages(loader.load().checks) if one.code.prefix == "LKD"]
     lines = [
         "# Checks",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -316,7 +317,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted((_plain(item) for item in value), key=repr)
     if isinstance(value, float):
-        return round(value, 6) if value == value and abs(value) != float("inf") else str(value)
+        return round(value, 6) if math.isfinite(value) else str(value)
     if value is None or isinstance(value, (bool, int, str)):
         return value
     return str(value)

@@ -96,7 +96,7 @@ def _room(room: Room) -> Iterator[Happening]:
         text += f" {how[room.opened_by]}" if room.opened_by in how else ""
         yield Happening(room.opened_at, text, tags, places)
     for ask in room.asks:
-        yield from _ask(ask, room, tags)
+        yield from _ask(ask, tags)
     for person in room.people:
         yield from _participant(person, room, tags, "participant", frozenset())
     for agent in room.agents:
@@ -108,7 +108,7 @@ def _room(room: Room) -> Iterator[Happening]:
         yield Happening(room.closed_at, text, tags, places, ("closing room", "room closed", "closing idle room"))
 
 
-def _ask(ask: Ask, room: Room, tags: frozenset[Tag]) -> Iterator[Happening]:
+def _ask(ask: Ask, tags: frozenset[Tag]) -> Iterator[Happening]:
     if ask.read is not False or not ask.names:
         return
     names = ", ".join(f'"{name}"' for name in ask.names)
