@@ -12,7 +12,8 @@ from lkdoctor.report.words import agent, clock, counted, headline, looked_at, to
 
 PROOFS: Final = 3  # proof lines of one finding without -v
 ROWS: Final = 40  # rows of a table without -v
-PROOF_ROWS: Final = 3  # lines that one proof may take without -v
+PROOF_ROWS: Final = 3  # lines that one proof may take without -v ...
+PROOF_LENGTH: Final = 320  # ... but on a narrow screen as many as its fields need
 
 STYLES: Final = {
     "assigned": "ok",
@@ -116,9 +117,8 @@ class Text:
             lines += self._fix(fix)
         beneath = [self._symptoms[mark] for mark in one.explains if mark in self._symptoms]
         for symptom in beneath:
-            lines += screen.wrap(
-                f"{symptom.code} {symptom.name}: {symptom.message}", f"  {screen_mark(screen)} explains ", "    "
-            )
+            told = screen.wrap(f"{symptom.code} {symptom.name}: {symptom.message}", "  -> explains ", "     ")
+            lines += [told[0].replace("-> explains", screen.paint("-> explains", "dim"), 1), *told[1:]]
             if self.verbose:
                 lines += self._proof(symptom.proof, "    ")
         return lines
@@ -141,9 +141,9 @@ class Text:
         bar = f"{indent}| "
         room = screen.width - len(bar)
         text = clean(text).strip()
-        limit = room * PROOF_ROWS - len(at) - 2
+        limit = max(room * PROOF_ROWS, PROOF_LENGTH) - len(at) - 2
         if not self.verbose and len(text) > limit:
-            text = f"{text[: max(limit - 30, room)]} … ({len(text):,} characters)"
+            text = f"{text[: limit - 30]} … ({len(text):,} characters)"
         lines = screen.wrap(f"{at}  {text}", bar, bar)
         if screen.color:
             lines = [line.replace(bar, indent + screen.paint("| ", "dim"), 1) for line in lines]
@@ -265,11 +265,6 @@ class Text:
                 f"{counted(len(names), 'finding')} left out by {option}: {', '.join(sorted(set(names)))}", style="dim"
             )
         ]
-
-
-def screen_mark(screen: Screen) -> str:
-    """The mark before a symptom."""
-    return screen.paint("->", "dim")
 
 
 def _grouped(dispatches: Iterable[Dispatch]) -> dict[tuple[str, str], list[Dispatch]]:
