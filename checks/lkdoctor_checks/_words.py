@@ -20,6 +20,11 @@ def quoted(name: str) -> str:
     return f'"{name}"' if name else "the unnamed agent"
 
 
+def marked(text: str) -> str:
+    """A room, an identity or a deployment in quotes."""
+    return f'"{text}"'
+
+
 def counted(number: int, one: str, many: str = "") -> str:
     """`1 dispatch`, `3 dispatches`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
@@ -38,7 +43,7 @@ def rooms_of(dispatches: Iterable[Dispatch]) -> str:
     names = list(dict.fromkeys(one.room for one in dispatches if one.room))
     if not names:
         return "a room that the lines do not name"
-    return f"{'room' if len(names) == 1 else 'rooms'} {listed(f'{name!r}' for name in names)}"
+    return f"{'room' if len(names) == 1 else 'rooms'} {listed(marked(name) for name in names)}"
 
 
 def clock(at: float | None) -> str:
@@ -53,6 +58,13 @@ def span(seconds: float) -> str:
     if seconds < 10:
         return f"{seconds:.1f} s"
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def between(values: Iterable[float]) -> str:
+    """`2.3 s`, or `2.3 s to 8.1 s`."""
+    every = list(values)
+    low, high = span(max(0.0, min(every))), span(max(0.0, *every))
+    return low if low == high else f"{low} to {high}"
 
 
 # -- grouping ---------------------------------------------------------------------------------------------------------

@@ -116,7 +116,7 @@ def identity_clash(rooms: Rooms) -> Iterator[Finding | Inconclusive]:
         yield Finding(
             IDENTITY_CLASH,
             Subject("agent", agent_name=names[0] if len(names) == 1 else None, id=identity),
-            f'In {words.listed(repr(room.name) for room, _ in group)}, {who} the identity "{identity}", and the earlier '
+            f'In {words.listed(words.marked(room.name) for room, _ in group)}, {who} the identity "{identity}", and the earlier '
             f"connection was thrown out ({words.counted(len(group), 'time')}"
             f"{f'; agents: {words.listed(words.quoted(name) for name in names)}' if names else ''}).",
             IDENTITY_CLASH.severity,

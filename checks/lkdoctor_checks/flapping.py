@@ -50,7 +50,7 @@ def worker_flapping(dispatches: Dispatches, workers: Workers, runs: ServerRuns) 
             WORKER_FLAPPING,
             Subject("agent", agent_name=name),
             f"The worker for {words.quoted(name)} registered and dropped {len(chain)} times within "
-            f"{words.span(until - since)}, after {words.span(min(lives))} to {words.span(max(lives))} each"
+            f"{words.span(until - since)}, after {words.between(lives)} each"
             + (f"; {words.counted(len(lost), 'dispatch', 'dispatches')} fell into the gaps." if lost else "."),
             WORKER_FLAPPING.severity,
             Confidence.HIGH,

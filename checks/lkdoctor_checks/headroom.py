@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lkdoctor.dispatch import rules
-from lkdoctor.dispatch.model import Dispatch, Outcome, Room, WorkerSession
+from lkdoctor.dispatch.model import Dispatch, Launch, Outcome, Room, WorkerSession
 from lkdoctor.doctor.codes import NO_HEADROOM, WORKER_DRAINING
 from lkdoctor.doctor.evidence import Dispatches, Rooms, ServerRuns, Workers
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
@@ -13,6 +13,7 @@ from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 
 LEAVES_WITHIN = 60.0
+JUST_STARTED = 30.0
 LAST_JOB = 5.0  # a draining worker leaves this soon after its last job ended
 SERVER_WENT = 5.0
 
@@ -68,7 +69,8 @@ def no_headroom(
             Subject("agent", agent_name=name),
             f"No worker for {words.quoted(name)} had headroom "
             f"({words.counted(len(group), 'dispatch', 'dispatches')}, {words.rooms_of(group)}), so none was asked and "
-            f"nothing is retried. {_limit(versions)}{_text_explained(nodes, inside, len(group))}{_open(there)}",
+            f"nothing is retried. {_limit(versions)}{_text_explained(nodes, inside, len(group))}{_open(there)}"
+            f"{_shortly_before(dispatches, group)}",
             NO_HEADROOM.severity,
             words.sure(group),
             {
@@ -126,6 +128,25 @@ def _open(there: list[WorkerSession]) -> str:
     if not there:
         return ""
     return f" Open at the first refusal: {words.listed(one.worker_id for one in there)}."
+
+
+def _shortly_before(dispatches: Dispatches, group: list[Dispatch]) -> str:
+    """A job that started a moment before: its start can be what keeps the machine busy."""
+    at = words.asked(group[0])
+    if at is None:
+        return ""
+    near = [
+        (at - (launch.ended_at or 0.0), one.agent_name)
+        for one, launch in words.assigned_jobs(dispatches)
+        if 0 <= at - (launch.ended_at or 0.0) <= JUST_STARTED
+    ]
+    if not near:
+        return ""
+    seconds, name = near[-1]
+    return (
+        f" A job of {words.quoted(name)} had started {words.span(seconds)} before the first refusal: on one machine, a "
+        "job's start (loading models) is often the load that refuses the next."
+    )
 
 
 def _running(dispatches: Dispatches, there: list[WorkerSession], at: float | None) -> int:
@@ -214,6 +235,9 @@ def worker_draining(
     middle of a talk, or long after its last job, proves nothing: then LKD303 stands alone.
     """
     lives = words.rooms_by_id(rooms)
+    jobs: dict[str, list[tuple[Dispatch, Launch]]] = {}
+    for pair in words.assigned_jobs(dispatches):
+        jobs.setdefault(pair[1].worker_id or "", []).append(pair)
     hit: list[Dispatch] = []
     leavers: dict[str, list[WorkerSession]] = {}
     for one in dispatches.ended(Outcome.NO_HEADROOM):
@@ -221,7 +245,7 @@ def worker_draining(
         there = words.alive(workers.named(one.agent_name), at)
         if at is None or not there:
             continue
-        if all(_drained(session, at, dispatches, lives, runs) for session in there):
+        if all(_drained(session, at, jobs, lives, runs) for session in there):
             hit.append(one)
             leavers.setdefault(one.agent_name, []).extend(
                 each for each in there if each not in leavers.get(one.agent_name, [])
@@ -255,7 +279,11 @@ def worker_draining(
 
 
 def _drained(
-    session: WorkerSession, at: float, dispatches: Dispatches, lives: dict[str, Room], runs: ServerRuns
+    session: WorkerSession,
+    at: float,
+    jobs: dict[str, list[tuple[Dispatch, Launch]]],
+    lives: dict[str, Room],
+    runs: ServerRuns,
 ) -> bool:
     """Did this worker behave after `at` as one that drains: finish its jobs, take no other, leave?"""
     closed = session.closed_at
@@ -266,7 +294,7 @@ def _drained(
         for run in runs
     ):
         return False  # the server stopped: everything closes then
-    mine = [pair for pair in words.assigned_jobs(dispatches) if pair[1].worker_id == session.worker_id]
+    mine = jobs.get(session.worker_id, [])
     if any((launch.ended_at or 0.0) > at for _, launch in mine):
         return False
     running = [pair for pair in mine if pair[1].job_ended_at is None or pair[1].job_ended_at > at]

@@ -169,7 +169,7 @@ def _isolated(name: str, theirs: list[str], ours: list[str], number: int, sure: 
     if sure:
         return (
             f"The worker for {words.quoted(name)} is registered under deployment "
-            f"{words.listed(f'{one!r}' for one in theirs) or 'none'}, the dispatches name {asked} "
+            f"{words.listed(words.marked(one) for one in theirs) or 'none'}, the dispatches name {asked} "
             f"({words.counted(number, 'dispatch', 'dispatches')}): they never meet."
         )
     return (

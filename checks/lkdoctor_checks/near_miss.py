@@ -63,8 +63,9 @@ def name_near_miss(dispatches: Dispatches, workers: Workers) -> Iterator[Finding
             {"asked": name, "registered": other, "difference": how, "rooms": sorted({one.room for one in group})},
             words.proof_of(group, workers.named(other)),
             (_one_spelling(name, other), words.ask_again(_renamed(group, other))),
-            # A mere suggestion must not hide the symptom that is sure.
-            folds=words.folds_of(group) if confidence > Confidence.LOW else (),
+            # A mere suggestion must not hide the symptom that is sure. That nobody asked for the registered name
+            # (LKD310) is the other side of the same cause.
+            folds=(*words.folds_of(group), Subject("agent", agent_name=other)) if confidence > Confidence.LOW else (),
             count=len(group),
             first_at=first,
             last_at=last,

@@ -97,12 +97,9 @@ def _was_there(sessions: Sequence[WorkerSession], at: float) -> bool:
 
 def _late(delays: list[float]) -> str:
     """`3.2 s after`, `in the very moment when`."""
-    low, high = min(delays), max(delays)
-    if high <= RACE:
+    if max(delays) <= RACE:
         return "in the very moment when"
-    if high - low < 1:
-        return f"{words.span(high)} after"
-    return f"{words.span(max(0.0, low))} to {words.span(high)} after"
+    return f"{words.between(delays)} after"
 
 
 @check(WORKER_GONE)

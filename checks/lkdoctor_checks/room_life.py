@@ -55,8 +55,8 @@ def rejoin_old_room(rooms: Rooms, runs: ServerRuns) -> Iterator[Finding | Inconc
         yield Finding(
             REJOIN_OLD_ROOM,
             Subject("agent", agent_name=name),
-            f"{words.listed(repr(person.identity) for _, person, _ in group)} came into "
-            f"{words.listed(repr(room.name) for room, _, _ in group)} after {words.quoted(name)} had left; the room still "
+            f"{words.listed(words.marked(person.identity) for _, person, _ in group)} came into "
+            f"{words.listed(words.marked(room.name) for room, _, _ in group)} after {words.quoted(name)} had left; the room still "
             "lived, so no agent was dispatched.",
             REJOIN_OLD_ROOM.severity,
             Confidence.HIGH if again else Confidence.MEDIUM,
@@ -146,7 +146,7 @@ def idle_close(rooms: Rooms) -> Iterator[Finding | Inconclusive]:
         yield Finding(
             IDLE_CLOSE,
             Subject("agent", agent_name=name),
-            f"{words.counted(len(group), 'room')} with agents only ({words.listed(repr(room.name) for room in group)}) "
+            f"{words.counted(len(group), 'room')} with agents only ({words.listed(words.marked(room.name) for room in group)}) "
             f"closed by the empty timeout{f', {words.span(min(lives))} after being made' if lives else ''}: agents do "
             "not keep a room open.",
             IDLE_CLOSE.severity,

@@ -60,7 +60,7 @@ def token_agents_ignored(rooms: Rooms, runs: ServerRuns, coverage: Coverage) -> 
             Subject("agent", agent_name=name),
             f"{'The token' if by_token else 'CreateRoom'} asked for {words.quoted(name)}, but the room existed already, "
             f"so {'its' if by_token else 'the'} agents were not read ({words.counted(len(hits), 'request')}, "
-            f"{words.listed(repr(each) for each in names)}).",
+            f"{words.listed(words.marked(each) for each in names)}).",
             TOKEN_AGENTS_IGNORED.severity,
             Confidence.MEDIUM if unseen else Confidence.HIGH,
             {

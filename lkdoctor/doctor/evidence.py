@@ -38,17 +38,26 @@ class Workers:
     """Every registration in the evidence."""
 
     all: tuple[WorkerSession, ...]
+    _by_name: Mapping[str, tuple[WorkerSession, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Checks ask by name once a dispatch: thousands of dispatches times thousands of sessions would be minutes.
+        groups: dict[str, list[WorkerSession]] = {}
+        for one in self.all:
+            if one.agent_name is not None and not one.refused:
+                groups.setdefault(one.agent_name, []).append(one)
+        object.__setattr__(self, "_by_name", {name: tuple(group) for name, group in groups.items()})
 
     def __iter__(self) -> Iterator[WorkerSession]:
         return iter(self.all)
 
     def named(self, agent_name: str) -> tuple[WorkerSession, ...]:
         """Sessions of exactly this name, refused registrations left out."""
-        return tuple(one for one in self.all if one.agent_name == agent_name and not one.refused)
+        return self._by_name.get(agent_name, ())
 
     def names(self) -> tuple[str, ...]:
         """Registered names, sorted; the empty name is in it when an unnamed worker registered."""
-        return tuple(sorted({one.agent_name for one in self.all if one.agent_name is not None and not one.refused}))
+        return tuple(sorted(self._by_name))
 
 
 @dataclass(frozen=True, slots=True)
