@@ -250,7 +250,7 @@ def unknown_preset(refusals: Refusals, dispatches: Dispatches, workers: Workers)
     Correct the preset's name, or add it to livekit.yaml.
 
     ## When it is not a problem
-    Never harmless: that join did not happen.
+    Never harmless for whoever wanted to join. A CreateRoom refused for it has done no other damage.
     """
     yield from _findings(
         Reason(
