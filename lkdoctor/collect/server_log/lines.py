@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from lkdoctor.collect.server_log.chain import Chain
@@ -54,7 +54,7 @@ class LineReader:
         return any(span.first is not None for span in self.spans.values())
 
     @property
-    def services(self) -> Set[str]:
+    def services(self) -> AbstractSet[str]:
         """The services that events came from; the empty one when the wrapper does not tell."""
         return self._streams.keys()
 
@@ -206,14 +206,7 @@ _NO_FIELDS: Final = Fields()
 
 
 def _is_record(payload: bytes) -> bool:
-    if payload.startswith(_CONFIG):
-        return True
-    if payload[:1] == b"{":
-        return read_head(payload) is not None
-    hit = find_hit(payload)
-    if hit is not None and isinstance(read_hit(payload[: hit[2]] + b"\t{}", *hit), (Hit, str)):
-        return True
-    return read_head(payload) is not None
+    return payload.startswith(_CONFIG) or read_head(payload) is not None
 
 
 def unwrapped(data: bytes) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from lkdoctor.collect.server_log.parallel import Readers
 from lkdoctor.collect.server_log.proof import Proof, resolve
 from lkdoctor.collect.server_log.reader import CHUNK_BYTES
 from lkdoctor.collect.server_log.rotation import streams_of
@@ -64,6 +63,8 @@ class ServerLogs:
         self._done = 0
         far = [one for one in self._streams if one.rereadable]
         if self._jobs > 1 and len(far) > 1 and sum(one.size_on_disk for one in far) >= PARALLEL_FROM:
+            from lkdoctor.collect.server_log.parallel import Readers  # noqa: PLC0415 - most runs need no processes
+
             with Readers(far, self._jobs, self._chunk_bytes, self._count) as readers:
                 yield from self._merged(
                     [readers.stream(far.index(one)) if one.rereadable else self._here(one) for one in self._streams]
