@@ -9,6 +9,7 @@ from lkdoctor.doctor.evidence import Workers
 from lkdoctor_checks import _words as words
 
 RECONNECT = 2.0  # an overlap this short is one worker coming back, not two workers
+ROLLOUT = 300.0  # a rolling deploy runs two versions side by side about this long
 UNLIKELY = 0.05  # below this chance, "never gets a job" is more than bad luck
 
 
@@ -75,21 +76,18 @@ def starved(
 def mixed_versions(
     pool: Sequence[WorkerSession], jobs: Sequence[tuple[Dispatch, Launch]], last: float | None
 ) -> list[str]:
-    """SDK versions that took jobs of the pool side by side; empty when one version did all the work.
+    """SDK versions that took jobs of the pool side by side for longer than a rollout takes; empty when none did.
 
-    In a rollout the old worker gets no job once it is told to stop; so jobs for both, within one shared lifetime, mean
-    that both were meant to work, or that one was forgotten. An overlap of a few jobs is common while a rollout goes on:
-    one of the two must have had two.
+    In a rollout both versions are there for a moment, and the old worker gets no job once it is told to stop.
     """
     found: set[str] = set()
     for one in pool:
         for other in pool:
-            if not one.sdk or not other.sdk or one.sdk == other.sdk:
+            if not one.sdk or not other.sdk or one.sdk == other.sdk or together(one, other, last) <= ROLLOUT:
                 continue
             since, until = _shared(one, other, last)
-            taken = [launch.worker_id for _, launch in jobs if since <= (launch.ended_at or 0.0) <= until]
-            mine, theirs = taken.count(one.worker_id), taken.count(other.worker_id)
-            if min(mine, theirs) > 0 and max(mine, theirs) > 1:
+            takers = {launch.worker_id for _, launch in jobs if since <= (launch.ended_at or 0.0) <= until}
+            if {one.worker_id, other.worker_id} <= takers:
                 found.update((one.sdk, other.sdk))
     return sorted(found)
 

@@ -11,7 +11,7 @@ from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subj
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 
-LONELY = 20.0  # a room's departure_timeout by default: shorter, the person may be on the way out
+LONELY = 15.0  # shorter, the person may have been on the way out, or something may be about to dispatch again
 WITH_WORKER = 2.0  # a clean exit takes the agent out a moment before its worker's socket
 
 
@@ -170,7 +170,7 @@ def no_redispatch(
 
     ## How it is decided
     The worker's socket closed while its job had not ended, the agent's participant left with it or later, and then
-    somebody was in the room for 20 s or more without any agent. Servers 1.8.4 to 1.13.5 never dispatch again.
+    somebody was in the room for 15 s or more without any agent. Servers 1.8.4 to 1.13.5 never dispatch again.
 
     ## How to fix
     Let something watch: a room with people, a dispatch, and no agent needs a new dispatch. Stop workers with SIGTERM

@@ -109,7 +109,7 @@ def version_split(dispatches: Dispatches, workers: Workers, runs: ServerRuns) ->
     ## How it is decided
     Sessions of the same name, job type and deployment were open at once, and the server's lines show different
     versions for them. Servers print the version from 1.13.0 on, with `closing worker` and `job ended`, not when a
-    worker registers. Both took jobs in their shared time, and one of them two or more.
+    worker registers. They were open side by side for more than 5 minutes, and both took jobs in that time.
 
     ## How to fix
     Find the older worker and stop it, or finish the deploy.

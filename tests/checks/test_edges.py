@@ -190,6 +190,18 @@ class TestPools:
         )
         assert found(codes.VERSION_SPLIT, told) == []
 
+    @pytest.mark.parametrize(("until", "expected"), [(345, 1), (335, 0)])
+    def test_a_split_lasts_longer_than_a_rollout(self, until: float, expected: int) -> None:
+        """Five minutes side by side, with jobs for both."""
+        told = stories(
+            workers=[worker("old", until=until, jobs=1, sdk="1.5.2"), worker("new", since=40, jobs=1, sdk="1.8.9")],
+            dispatches=[
+                dispatch("inbound-agent", 50, Outcome.ASSIGNED, room="r1", worker_id="old"),
+                dispatch("inbound-agent", 60, Outcome.ASSIGNED, room="r2", worker_id="new"),
+            ],
+        )
+        assert len(found(codes.VERSION_SPLIT, told)) == expected
+
     @pytest.mark.parametrize(("lives", "expected"), [(2, 0), (3, 1)])
     def test_flapping_from_three_on(self, lives: int, expected: int) -> None:
         """Two short lives may be a redeployment."""
@@ -424,10 +436,10 @@ class TestRooms:
         assert found(codes.DOUBLED_DISPATCH, stories(rooms=[life])) == []
 
     @pytest.mark.parametrize(
-        ("agent_left", "alice_left", "expected"), [(30, 51, 1), (30, 45, 0), (25, 90, 0), (None, 90, 0)]
+        ("agent_left", "alice_left", "expected"), [(30, 45, 1), (30, 44, 0), (25, 90, 0), (None, 90, 0)]
     )
     def test_no_redispatch(self, agent_left: float | None, alice_left: float, expected: int) -> None:
-        """The agent goes with its worker (at 30 s) and somebody waits 20 s; one that left before, or stays, is none."""
+        """The agent goes with its worker (at 30 s) and somebody waits 15 s; one that left before, or stays, is none."""
         one = dispatch("inbound-agent", 1, Outcome.ASSIGNED, room="r", worker_id="a")
         agent = person("agent-AJ_1", 2, agent_left, is_agent=True)
         one.participant, one.after = agent, After.LEFT
