@@ -1,4 +1,4 @@
-"""Makes what is generated: the JSON schema, docs/checks.md and the cases shipped for `lkdoctor demo`.
+"""Makes what is generated: the JSON schema, docs/checks.md, the cases of `lkdoctor demo`, README's screen.
 
 `python docs/generate.py` writes them, `--check` only compares and names what is out of date (exit 1).
 """
@@ -12,9 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lkdoctor.cli import pipeline
 from lkdoctor.cli.demo import DEFAULT
+from lkdoctor.collect.server_log import LogInput
 from lkdoctor.doctor import handbook, loader
 from lkdoctor.report import json_v1
+from lkdoctor.report.screen import Screen
+from lkdoctor.report.text import write
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -48,6 +52,16 @@ def generated() -> Iterator[tuple[Path, bytes]]:
     yield ROOT / "lkdoctor" / "schemas" / "report-v1.json", json_v1.schema()
     yield ROOT / "docs" / "checks.md", checks_page(known).encode()
     yield from demo(known)
+    yield ROOT / "README.md", readme().encode()
+
+
+def readme() -> str:
+    """README.md with the screen that `lkdoctor demo` prints now."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    wish = pipeline.Wish(inputs=(LogInput(f"{DEFAULT}/server.log", FIXTURES / DEFAULT / "server.log"),), quiet=True)
+    shown = write(pipeline.report(pipeline.collect(wish), wish), Screen(100))
+    head, rest = text.split("<!-- generated: demo -->", 1)
+    return f"{head}<!-- generated: demo -->\n```text\n{shown}```\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}"
 
 
 def demo(known: dict[str, Scenario]) -> Iterator[tuple[Path, bytes]]:

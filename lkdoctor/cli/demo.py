@@ -16,7 +16,7 @@ from lkdoctor.cli import options
 if TYPE_CHECKING:
     from lkdoctor.collect.server_log import LogInput
 
-DEFAULT = "no-headroom-1-13-5"
+DEFAULT = "name-near-miss"
 
 
 @dataclass(frozen=True, slots=True)
