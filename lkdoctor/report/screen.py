@@ -13,7 +13,7 @@ from typing import Final, Literal, TextIO
 ColorChoice = Literal["auto", "always", "never"]
 PIPE_WIDTH: Final = 100  # lines of a file or pipe are read in editors and web pages
 NARROWEST: Final = 40
-_GAP: Final = 2  # blanks between columns
+_GAP: Final = 2  # blanks before each column
 
 _STYLES: Final[dict[str, str]] = {
     "error": "1;31",
@@ -117,22 +117,23 @@ class Screen:
 
         `styles` maps a cell's text to its style.
         """
-        from tabulate import tabulate  # noqa: PLC0415 - 50 ms that only this needs
+        import tabulate  # noqa: PLC0415 - 50 ms that only this needs
 
+        tabulate.MIN_PADDING = 0  # else each head takes two columns more than it has letters
         cells = [[clean(cell) for cell in row] for row in rows]
         keep = [at for at in range(len(heads)) if any(row[at] for row in cells)]
         for name in (None, *spare):
             keep = [at for at in keep if heads[at] != name]
             widths = {at: max(columns(heads[at]), *(columns(row[at]) for row in cells)) for at in keep}
-            if sum(widths.values()) + _GAP * (len(keep) + 1) <= self.width:
+            if sum(widths.values()) + _GAP * len(keep) <= self.width:
                 break
-        while sum(widths.values()) + _GAP * (len(keep) + 1) > self.width:
+        while sum(widths.values()) + _GAP * len(keep) > self.width:
             widest = max(keep, key=lambda at: widths[at])
             if widths[widest] <= max(6, columns(heads[widest])):
                 break
             widths[widest] -= 1
         folded = [[_fold(row[at], widths[at]) for at in keep] for row in cells]
-        text = tabulate(
+        text = tabulate.tabulate(
             folded, [heads[at] for at in keep], tablefmt="simple", disable_numparse=True, preserve_whitespace=True
         )
         lines = [f"  {line}" for line in text.splitlines()]

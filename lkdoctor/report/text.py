@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from lkdoctor.report.json_v1 import Dispatch, Finding, Fix, Proof, Question, Report
@@ -232,8 +233,8 @@ class Text:
             lines += self.screen.wrap(f"{one.code} {one.name}: {one.message}{times}", "  - ")
             if self.verbose:
                 lines += self._proof(one.proof, "    ")
-                for fix in one.fixes:
-                    lines += [f"  {line}" for line in self._fix(fix)]
+                narrower = Text(self.report, replace(self.screen, width=self.screen.width - 2), verbose=True)
+                lines += [f"  {line}" for fix in one.fixes for line in narrower._fix(fix)]
         return self._head("Worth knowing") + lines if lines else []
 
     def _inputs(self) -> list[str]:

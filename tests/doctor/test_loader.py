@@ -18,7 +18,10 @@ from lkdoctor.doctor.registry import check
 from lkdoctor.doctor.evidence import Workers, Dispatches
 from lkdoctor.doctor.finding import Code, Severity
 """
-GOOD = HEAD + 'C = Code(1, "acme-one", Severity.INFO, "One.", prefix="ACME")\n@check(C)\ndef one(w: Workers):\n    yield from ()\n'
+GOOD = (
+    HEAD
+    + 'C = Code(1, "acme-one", Severity.INFO, "One.", prefix="ACME")\n@check(C)\ndef one(w: Workers):\n    yield from ()\n'
+)
 
 
 @dataclass
