@@ -400,8 +400,9 @@ class Judge:
             if agent.left_at is None:
                 dispatch.after = After.ENDED if room.closed_at is not None else After.JOINED
             else:
-                with_room = room.closed_at is not None and agent.left_at >= room.closed_at - 1
-                over = with_room or dispatch.deleted_at is not None or not _people_at(room, agent.left_at)
+                # with the room, or before it closed empty; an agent that goes while its room lives on has left
+                closed = room.closed_at is not None
+                over = dispatch.deleted_at is not None or (closed and not _people_after(room, agent.left_at))
                 dispatch.after = After.ENDED if over else After.LEFT
             return
         if launch.ended_at is None or not self._shows_sessions(room):
@@ -421,7 +422,7 @@ class Judge:
         return not self._many_nodes() or bool(room.people) or room.closed_at is not None
 
 
-def _people_at(room: Room, at: float) -> bool:
+def _people_after(room: Room, at: float) -> bool:
     """Was a person in the room when the agent went, or did one come later?"""
     return any(not one.dependent and (one.left_at is None or one.left_at > at + 0.5) for one in room.people)
 
