@@ -23,15 +23,19 @@ def pools(workers: Workers, last: float | None) -> Iterator[tuple[str, list[Work
             keys.setdefault(key, []).append(one)
     for key in sorted(keys):
         group = sorted(keys[key], key=lambda one: (one.registered_at or 0.0, one.worker_id))
-        pool = [one for one in group if any(_rivals(one, other, last) for other in group)]
-        if len(pool) > 1:
-            yield key[0], pool
+        rivals: set[str] = set()
+        for index, one in enumerate(group):
+            for other in group[index + 1 :]:
+                if one.closed_at is not None and (other.registered_at or 0.0) >= one.closed_at:
+                    break  # sorted by their start: the rest came later still
+                if _rivals(one, other, last):
+                    rivals |= {one.worker_id, other.worker_id}
+        if rivals:
+            yield key[0], [one for one in group if one.worker_id in rivals]
 
 
 def _rivals(one: WorkerSession, other: WorkerSession, last: float | None) -> bool:
     """Were both there at once, and not as one worker that reconnects: its old socket closes within 2 s?"""
-    if one is other:
-        return False
     both_open = one.closed_at is None and other.closed_at is None
     return both_open or together(one, other, last) > RECONNECT
 

@@ -51,6 +51,7 @@ def no_headroom(
     that the name's workers do not register are not the name's.
     """
     lives = words.rooms_by_id(rooms)
+    jobs = words.assigned_jobs(dispatches)
     refused = (
         one
         for one in dispatches.ended(Outcome.NO_HEADROOM)
@@ -70,7 +71,7 @@ def no_headroom(
             f"No worker for {words.quoted(name)} had headroom "
             f"({words.counted(len(group), 'dispatch', 'dispatches')}, {words.rooms_of(group)}), so none was asked and "
             f"nothing is retried. {_limit(versions)}{_text_explained(nodes, inside, len(group))}{_open(there)}"
-            f"{_shortly_before(dispatches, group)}",
+            f"{_shortly_before(jobs, group)}",
             NO_HEADROOM.severity,
             words.sure(group),
             {
@@ -82,7 +83,7 @@ def no_headroom(
                 ],
                 "nodes_refusing": nodes,
                 "workers_open": [one.worker_id for one in there][:20],
-                "jobs_running": _running(dispatches, there, first),
+                "jobs_running": _running(jobs, there, first),
             },
             words.proof_of(group, there),
             (*_more_room(name, versions, len(there)), words.ask_again(group)),
@@ -130,14 +131,14 @@ def _open(there: list[WorkerSession]) -> str:
     return f" Open at the first refusal: {words.listed(one.worker_id for one in there)}."
 
 
-def _shortly_before(dispatches: Dispatches, group: list[Dispatch]) -> str:
+def _shortly_before(jobs: list[tuple[Dispatch, Launch]], group: list[Dispatch]) -> str:
     """A job that started a moment before: its start can be what keeps the machine busy."""
     at = words.asked(group[0])
     if at is None:
         return ""
     near = [
         (at - (launch.ended_at or 0.0), one.agent_name)
-        for one, launch in words.assigned_jobs(dispatches)
+        for one, launch in jobs
         if 0 <= at - (launch.ended_at or 0.0) <= JUST_STARTED
     ]
     if not near:
@@ -149,12 +150,12 @@ def _shortly_before(dispatches: Dispatches, group: list[Dispatch]) -> str:
     )
 
 
-def _running(dispatches: Dispatches, there: list[WorkerSession], at: float | None) -> int:
+def _running(jobs: list[tuple[Dispatch, Launch]], there: list[WorkerSession], at: float | None) -> int:
     """Jobs that these workers had taken and, as far as the log shows, not ended at `at`."""
     ids = {one.worker_id for one in there}
     return sum(
         1
-        for _, launch in words.assigned_jobs(dispatches)
+        for _, launch in jobs
         if at is not None
         and launch.worker_id in ids
         and (launch.ended_at or 0.0) <= at

@@ -72,7 +72,7 @@ def job_type_mismatch(
                 f"({words.counted(len(group), 'dispatch', 'dispatches')}).",
                 severity,
                 Confidence.HIGH if severity is Severity.ERROR else Confidence.MEDIUM,
-                {"agent_name": name, "job_types": types, "rooms": sorted({one.room for one in group})},
+                {"agent_name": name, "job_types": types, "rooms": sorted({one.room for one in group})[:20]},
                 words.proof_of(group, workers.named(name)),
                 (
                     Fix(

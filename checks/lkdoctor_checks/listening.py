@@ -48,7 +48,7 @@ def no_response(dispatches: Dispatches, workers: Workers) -> Iterator[Finding | 
             words.sure(group),
             {
                 "agent_name": name,
-                "rooms": sorted({one.room for one in group}),
+                "rooms": sorted({one.room for one in group})[:20],
                 "workers_open": [one.worker_id for one in there],
             },
             words.proof_of(group, workers.named(name)),
@@ -104,6 +104,7 @@ def deployment_isolated(dispatches: Dispatches, workers: Workers, runs: ServerRu
     """
     shown: list[Dispatch] = []
     hidden: list[Dispatch] = []
+    deaf: dict[str, dict[str, WorkerSession]] = {}
     for one in dispatches.ended(Outcome.NO_RESPONSE):
         run = words.run_of(runs, one.deciding, words.asked(one))
         if not words.wanted(one) or rules.since(run.version if run else None, rules.DEPLOYMENTS) is False:
@@ -113,11 +114,13 @@ def deployment_isolated(dispatches: Dispatches, workers: Workers, runs: ServerRu
             continue
         if all(each.deployment is not None and each.deployment != one.deployment for each in there):
             shown.append(one)
+            deaf.setdefault(one.agent_name, {}).update((each.worker_id, each) for each in there)
         elif all(each.deployment is None or each.deployment != one.deployment for each in there):
             hidden.append(one)
+            deaf.setdefault(one.agent_name, {}).update((each.worker_id, each) for each in there)
     for group_of, sure in ((shown, True), (hidden, False)):
         for name, group in words.by_name(group_of).items():
-            sessions = [each for each in workers.named(name) if any(each in _open(workers, one) for one in group)]
+            sessions = list(deaf[name].values())
             first, last = words.when(group)
             theirs = sorted({each.deployment for each in sessions if each.deployment})
             ours = sorted({one.deployment for one in group})
@@ -131,7 +134,7 @@ def deployment_isolated(dispatches: Dispatches, workers: Workers, runs: ServerRu
                     "agent_name": name,
                     "deployments_asked": ours,
                     "deployments_registered": theirs,
-                    "worker_ids": [each.worker_id for each in sessions],
+                    "worker_ids": [each.worker_id for each in sessions][:20],
                 },
                 words.spread(
                     [*words.proof_of(group, limit=4), *(place for each in sessions[:2] for place in each.proof[-1:])]

@@ -51,10 +51,10 @@ def name_not_served(dispatches: Dispatches, workers: Workers, coverage: Coverage
             words.sure(group),
             {
                 "agent_name": name,
-                "rooms": sorted({one.room for one in group}),
+                "rooms": sorted({one.room for one in group})[:20],
                 "registered_names": others,
                 "unnamed_workers": len(unnamed),
-                "sessions_of_the_name": [one.worker_id for one in workers.named(name)],
+                "sessions_of_the_name": [one.worker_id for one in workers.named(name)][:20],
             },
             words.proof_of(group, workers.named(name)),
             (_serve_it(name, others, bool(unnamed)), words.ask_again(group)),

@@ -60,7 +60,7 @@ def name_near_miss(dispatches: Dispatches, workers: Workers) -> Iterator[Finding
             f"({words.counted(len(group), 'dispatch', 'dispatches')}, {words.rooms_of(group)}).",
             NAME_NEAR_MISS.severity,
             confidence,
-            {"asked": name, "registered": other, "difference": how, "rooms": sorted({one.room for one in group})},
+            {"asked": name, "registered": other, "difference": how, "rooms": sorted({one.room for one in group})[:20]},
             words.proof_of(group, workers.named(other)),
             (_one_spelling(name, other), words.ask_again(_renamed(group, other))),
             # A mere suggestion must not hide the symptom that is sure. That nobody asked for the registered name

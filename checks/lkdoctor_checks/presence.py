@@ -163,7 +163,7 @@ def worker_gone(dispatches: Dispatches, workers: Workers) -> Iterator[Finding | 
                 "worker_ids": list(leavers),
                 "lost_connection": any(each.lost_connection for each in leavers.values()),
                 "returned": [each.worker_id for each in back],
-                "rooms": sorted({one.room for one in group}),
+                "rooms": sorted({one.room for one in group})[:20],
             },
             words.spread(
                 [
