@@ -69,7 +69,7 @@ class CaseInputs:
         found = cls()
         for log in logs:
             with found._noting():
-                found._add(_plain(log, forced=True), "server_log", "")
+                found._add(_plain(log), "server_log", "")
         for log in worker_logs:
             with found._noting():
                 found._add(_plain(log), "worker_log", "")
@@ -122,11 +122,11 @@ class CaseInputs:
         self.others.append(note)
 
 
-def _plain(text: str | Path, *, forced: bool = False) -> LogInput:
-    return LogInput("-", forced=forced) if str(text) == "-" else _file(str(text), forced=forced)
+def _plain(text: str | Path) -> LogInput:
+    return LogInput("-") if str(text) == "-" else _file(str(text))
 
 
-def _file(text: str, *, forced: bool = False) -> LogInput:
+def _file(text: str) -> LogInput:
     path = Path(text)
     if path.is_dir():
         raise MissingInputError(text, "is a folder; name a file here, or give the folder without an option")
@@ -143,7 +143,7 @@ def _file(text: str, *, forced: bool = False) -> LogInput:
         ) from None
     except OSError as error:
         raise MissingInputError(text, f"cannot be opened: {error.strerror or error}") from None
-    return LogInput(text, path, forced=forced)
+    return LogInput(text, path)
 
 
 def _members_of_folder(folder: Path) -> Iterable[tuple[LogInput, str]]:

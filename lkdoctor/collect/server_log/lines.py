@@ -6,7 +6,6 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from lkdoctor.collect.server_log.chain import Chain
-from lkdoctor.collect.server_log.messages import KINDS
 from lkdoctor.collect.server_log.records import Head, Hit, find_hit, read_head, read_hit
 from lkdoctor.collect.server_log.sniff import form_of
 from lkdoctor.collect.server_log.wrappers import Form, Peeled, journald_json, peel
@@ -64,16 +63,26 @@ class LineReader:
 
     def read(self, line: bytes, literal: int, start: int, end: int, offset: int) -> Event | _More | None:
         """The event in `line`, whose bytes `start:end` are a literal; MORE when the record goes on in the next lines."""
-        if not self.form:
+        service = ""
+        if self.form:
+            peeled = peel(line, self.form)
+            hit = None if peeled is None or peeled.more else find_hit(peeled.payload)
+            got = None
+            if peeled is not None and hit is not None:
+                service = peeled.service
+                got = read_hit(peeled.payload, *hit)
+        else:
             got = read_hit(line, literal, start, end)
-            if type(got) is Hit:
-                return self.event(got, offset, "")
-            if type(got) is str:
-                if got:
-                    self.count(got)
-                return None
-            if start == 0 and KINDS[literal] is What.CONFIG_REFUSED:
-                return self.MORE
+        if isinstance(got, Hit):
+            return self.event(got, offset, service)
+        if got is not None:
+            if got:
+                self.count(got)
+            return None
+        return self._otherwise(line, offset)
+
+    def _otherwise(self, line: bytes, offset: int) -> Event | _More | None:
+        """The event in a line that is not of the form in use, or not of one line, or no record at all."""
         peeled = self.inside(line)
         if peeled is None:
             return None

@@ -51,8 +51,8 @@ class Hit(NamedTuple):
 def read_hit(line: bytes, literal: int, start: int, end: int) -> Hit | str | None:
     """The record in `line` whose message begins with `LITERALS[literal]`, found at `line[start:end]`.
 
-    Returns a `Hit`; a str when it is such a record but cannot be read (the reason, for counting); None when the literal
-    is only text inside of something else, or the record is of no interest.
+    Returns a `Hit`; a str when it is such a record but not used (why, for counting; empty when it is merely of no
+    interest); None when the literal is only text inside of something else.
     """
     what = KINDS[literal]
     if what is What.ANY_LINE:
@@ -64,7 +64,7 @@ def read_hit(line: bytes, literal: int, start: int, end: int) -> Hit | str | Non
         if line[start + 4 : stop] not in KEPT_CALLS and (
             b'"status": "200"' in line or b'"status":"200"' in line or b'"status":200' in line
         ):
-            return None
+            return ""
         end = stop
     if line[:1] == b"{":
         head = _json_head(line, start, end)
@@ -126,7 +126,7 @@ def _with_fields(what: What, at: float, level: str, body: bytes) -> Hit | str | 
         if fields.jobID:
             what = What.TERMINATE_FAILED
     elif what is What.WORKER_REGISTERED and not fields.workerID and not fields.jobType:
-        return None  # v1.6.0 to v1.7.2 say it a second time at debug level, with a raw request
+        return ""  # v1.6.0 to v1.7.2 say it a second time at debug level, with a raw request
     elif isinstance(fields.request, str):
         fields = replace(fields, request=None)  # up to v1.7.0: protobuf text, which holds metadata in clear text
     if b"eyJ" in body and (b"eyJ" in fields.error.encode() or "eyJ" in fields.path or "eyJ" in fields.reason):

@@ -24,13 +24,12 @@ _BOMB_RATIO: Final = 200
 class LogInput:
     """One thing to read. `name` is the source id used in every proof: the path as given, unique in a run.
 
-    `path` None is stdin; `member` is the name inside of a zip; `forced` means that the user said that it is a server log.
+    `path` None is stdin; `member` is the name inside of a zip.
     """
 
     name: str
     path: Path | None = None
     member: str = ""
-    forced: bool = False
 
     @property
     def rereadable(self) -> bool:
