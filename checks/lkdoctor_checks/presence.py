@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lkdoctor.dispatch import rules
-from lkdoctor.dispatch.model import Dispatch, Outcome, WorkerSession
+from lkdoctor.dispatch.model import Coverage, Dispatch, Outcome, WorkerSession
 from lkdoctor.doctor.codes import REGISTERED_TOO_LATE, WORKER_GONE
 from lkdoctor.doctor.evidence import Dispatches, Rooms, Workers
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
@@ -18,7 +18,9 @@ CACHE_SLACK = 2.0
 
 
 @check(REGISTERED_TOO_LATE)
-def registered_too_late(dispatches: Dispatches, workers: Workers, rooms: Rooms) -> Iterator[Finding | Inconclusive]:
+def registered_too_late(
+    dispatches: Dispatches, workers: Workers, rooms: Rooms, coverage: Coverage
+) -> Iterator[Finding | Inconclusive]:
     """The worker registered after its dispatch had been tried, and the server tries only once.
 
     ## What it means
@@ -63,7 +65,8 @@ def registered_too_late(dispatches: Dispatches, workers: Workers, rooms: Rooms) 
             f"({words.counted(len(group), 'dispatch', 'dispatches')}, {words.rooms_of(group)}); the server tries once "
             "and does not come back to it.",
             REGISTERED_TOO_LATE.severity,
-            words.sure(group),
+            # Before a log that begins in the middle an earlier worker may have come and gone (then it is LKD208).
+            min(words.sure(group), Confidence.MEDIUM) if coverage.starts_late else words.sure(group),
             {
                 "agent_name": name,
                 "worker_ids": comers,

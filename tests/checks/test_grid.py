@@ -13,6 +13,7 @@ from lkdoctor.collect.server_log import ServerLogs
 from lkdoctor.dispatch.model import Dispatch, Stories
 from lkdoctor.dispatch.stories import join
 from lkdoctor.doctor import engine
+from lkdoctor.doctor.codes import CODES
 from lkdoctor.doctor.evidence import Evidence
 from lkdoctor.doctor.finding import Confidence, Severity
 from lkdoctor.doctor.gate import verdict
@@ -34,8 +35,13 @@ def logs_of(case: Path) -> list[Path]:
 
 @cache
 def diagnosed(case: Path) -> tuple[Stories, engine.Diagnosis]:
-    """Read the case's server logs, join them, run every check."""
-    logs = ServerLogs(logs_of(case))
+    """What is made of the case's server logs."""
+    return diagnose(logs_of(case))
+
+
+def diagnose(paths: list[Path]) -> tuple[Stories, engine.Diagnosis]:
+    """Read the logs, join them, run every check."""
+    logs = ServerLogs(paths)
     stories = join(logs.events())
     stories.sources = logs.notes
     loaded = load()
@@ -123,6 +129,41 @@ class TestGrid:
         for one in faults:
             assert one.proof, one.message
             assert all(proofs[place].text for place in one.proof), one.message
+
+
+def explained(codes: set[str]) -> set[str]:
+    """These codes and all that they explain, which is what remains of them when the cause is cut away."""
+    by_id = {one.id: one for one in CODES}
+    every = set(codes)
+    while True:
+        more = {f"LKD{number}" for code in every for number in by_id[code].explains} - every
+        if not more:
+            return every
+        every |= more
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if len(logs_of(case)) == 1], ids=lambda case: case.name)
+def test_a_cut_log_invents_nothing(case: Path, tmp_path: Path) -> None:
+    """Without its head or its tail a log shows the same causes, their symptoms, or less; never another cause.
+
+    For the healthy cases that means: no fault at all, wherever the log is cut.
+    """
+    (log,) = logs_of(case)
+    lines = log.read_bytes().splitlines(keepends=True)
+    allowed = explained(set(expectation(case)["codes"])) | {"LKD903"}  # half a record may be left over
+    cut = tmp_path / "server.log"
+    for number in sorted({max(1, len(lines) * part // 6) for part in range(1, 6)}):
+        for kept in (lines[number:], lines[:number]):
+            cut.write_bytes(b"".join(kept))
+            stories, diagnosis = diagnose([cut])
+            invented = [
+                (one.code.id, one.message)
+                for one in diagnosis.findings
+                if one.severity >= Severity.WARNING
+                and one.confidence >= Confidence.MEDIUM
+                and one.code.id not in allowed
+            ]
+            assert invented == [], f"{len(kept)} of {len(lines)} lines kept: {stories.coverage.reasons}"
 
 
 def test_there_are_cases() -> None:
