@@ -80,18 +80,20 @@ def starved(
 def mixed_versions(
     pool: Sequence[WorkerSession], jobs: Sequence[tuple[Dispatch, Launch]], last: float | None
 ) -> list[str]:
-    """SDK versions that took jobs of the pool side by side for longer than a rollout takes; empty when none did.
+    """SDK versions that work side by side as no rollout has them: empty when there are none.
 
-    In a rollout both versions are there for a moment, and the old worker gets no job once it is told to stop.
+    In a rollout both versions are open for a moment, and the old worker gets no job once it is told to stop. Two jobs or
+    more for each of them in their shared time, or one for each in a shared time of minutes, is a split.
     """
     found: set[str] = set()
     for one in pool:
         for other in pool:
-            if not one.sdk or not other.sdk or one.sdk == other.sdk or together(one, other, last) <= ROLLOUT:
+            if not one.sdk or not other.sdk or one.sdk == other.sdk:
                 continue
             since, until = _shared(one, other, last)
-            takers = {launch.worker_id for _, launch in jobs if since <= (launch.ended_at or 0.0) <= until}
-            if {one.worker_id, other.worker_id} <= takers:
+            takers = [launch.worker_id for _, launch in jobs if since <= (launch.ended_at or 0.0) <= until]
+            each = min(takers.count(one.worker_id), takers.count(other.worker_id))
+            if each > 1 or (each and until - since > ROLLOUT):
                 found.update((one.sdk, other.sdk))
     return sorted(found)
 

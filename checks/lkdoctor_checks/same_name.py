@@ -109,7 +109,8 @@ def version_split(dispatches: Dispatches, workers: Workers, runs: ServerRuns) ->
     ## How it is decided
     Sessions of the same name, job type and deployment were open at once, and the server's lines show different
     versions for them. Servers print the version from 1.13.0 on, with `closing worker` and `job ended`, not when a
-    worker registers. They were open side by side for more than 5 minutes, and both took jobs in that time.
+    worker registers. In the time in which both were open each of them took two jobs or more, or one job or more in more
+    than 5 minutes.
 
     ## How to fix
     Find the older worker and stop it, or finish the deploy.

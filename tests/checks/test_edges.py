@@ -190,14 +190,15 @@ class TestPools:
         )
         assert found(codes.VERSION_SPLIT, told) == []
 
-    @pytest.mark.parametrize(("until", "expected"), [(345, 1), (335, 0)])
-    def test_a_split_lasts_longer_than_a_rollout(self, until: float, expected: int) -> None:
-        """Five minutes side by side, with jobs for both."""
+    @pytest.mark.parametrize(("until", "jobs", "expected"), [(345, 1, 1), (335, 1, 0), (60, 2, 1)])
+    def test_a_split_is_more_than_a_rollout(self, until: float, jobs: int, expected: int) -> None:
+        """One job for each within five minutes may be a rollout; two for each, or five minutes, are none."""
         told = stories(
             workers=[worker("old", until=until, jobs=1, sdk="1.5.2"), worker("new", since=40, jobs=1, sdk="1.8.9")],
             dispatches=[
-                dispatch("inbound-agent", 50, Outcome.ASSIGNED, room="r1", worker_id="old"),
-                dispatch("inbound-agent", 60, Outcome.ASSIGNED, room="r2", worker_id="new"),
+                dispatch("inbound-agent", 42 + n, Outcome.ASSIGNED, room=f"{who}{n}", worker_id=who)
+                for n in range(jobs)
+                for who in ("old", "new")
             ],
         )
         assert len(found(codes.VERSION_SPLIT, told)) == expected
