@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lkdoctor.collect.case import find_inputs
+from lkdoctor.collect.case import CaseInputs
 from lkdoctor.collect.server_log import ServerLogs
 from lkdoctor.dispatch.facts import Event
 from lkdoctor.dispatch.model import After, Outcome, Stories
@@ -26,7 +26,7 @@ WEAKER = {Outcome.UNKNOWN, Outcome.PENDING}
 
 @cache
 def events_of(case: str) -> tuple[Event, ...]:
-    return tuple(ServerLogs(find_inputs([FIXTURES / case]).server_logs, jobs=1).events())
+    return tuple(ServerLogs(CaseInputs.find([FIXTURES / case]).server_logs, jobs=1).events())
 
 
 def outcomes(stories: Stories) -> dict[tuple[str, str], set[Outcome]]:
