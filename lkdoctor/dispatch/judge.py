@@ -156,9 +156,10 @@ class Judge:
             self._undecided(dispatch, types, room)
         if self.stories.coverage.timeless and dispatch.outcome is not Outcome.UNKNOWN:
             dispatch.certainty = min(dispatch.certainty, Certainty.MEDIUM)
-        for one in dispatch.launches:
-            if not one.decides and one.outcome in (Outcome.NAME_NOT_SERVED, Outcome.NO_RESPONSE):
-                if dispatch.outcome is not Outcome.UNKNOWN:
+        if types or dispatch.outcome is not Outcome.UNKNOWN:
+            # the type that counts is known, so lines of the others are harmless, whatever became of the dispatch
+            for one in dispatch.launches:
+                if not one.decides and one.outcome in (Outcome.NAME_NOT_SERVED, Outcome.NO_RESPONSE):
                     dispatch.noise_lines += 1
                     dispatch.noise.extend(one.proof[:1])
         launch = dispatch.deciding
