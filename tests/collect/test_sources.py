@@ -7,13 +7,16 @@ import io
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import zstandard
 
 from lkdoctor.collect.case import CaseInputs
-from lkdoctor.collect.server_log import ServerLogs, logs
+from lkdoctor.collect.server_log import LogInput, ServerLogs, logs
+from lkdoctor.collect.server_log.parallel import Readers
+from lkdoctor.collect.server_log.streams import Stream
 
 from . import wrap
 from .reading import CASES, FIXTURES, read, recorded, said
@@ -65,10 +68,10 @@ def test_packing_changes_nothing(name: str, chunk: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, _zstd_in_blocks])
-def test_a_truncated_archive_gives_what_it_holds_and_says_so(pack: object, tmp_path: Path) -> None:
+def test_a_truncated_archive_gives_what_it_holds_and_says_so(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole.log", tmp_path / "cut.log.gz"
     whole.write_bytes(recorded(CASE))
-    packed = pack(recorded(CASE))  # type: ignore[operator]
+    packed = pack(recorded(CASE))
     cut.write_bytes(packed[: len(packed) * 2 // 3])
     events, cut_logs = read(cut)
     everything = said(read(whole)[0])
@@ -159,6 +162,19 @@ def test_several_processes_read_the_same(tmp_path: Path, monkeypatch: pytest.Mon
     assert together == alone
     assert together_logs.notes == alone_logs.notes
     assert len({event.stream for event in alone}) == len(CASES)
+
+
+def test_a_reading_process_that_dies_is_named(tmp_path: Path) -> None:
+    streams = []
+    for name in ("a.log", "b.log"):
+        path = tmp_path / name
+        path.write_bytes(recorded(CASE) * 200)
+        streams.append(Stream(str(path), (LogInput(str(path), path),)))
+    with Readers(streams, 2, 65536, lambda _: None) as readers:
+        for process in readers.processes:
+            process.kill()
+        with pytest.raises(RuntimeError, match=r"b\.log died"):
+            list(readers.stream(1))
 
 
 def test_since_and_until_cut_the_log(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class Chain:
         """Bytes of all inputs, when every one of them is a plain file."""
         total = 0
         for one in self.inputs:
-            if one.path is None or one.member or one.path.suffix in (".gz", ".zst") or not one.path.is_file():
+            if one.path is None or one.packed or not one.path.is_file():
                 return None
             total += one.path.stat().st_size
         return total

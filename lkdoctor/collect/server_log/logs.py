@@ -62,7 +62,7 @@ class ServerLogs:
         self.notes = []
         self._done = 0
         far = [one for one in self._streams if one.rereadable]
-        if self._jobs > 1 and len(far) > 1 and sum(one.size_on_disk for one in far) >= PARALLEL_FROM:
+        if self._jobs > 1 and len(far) > 1 and sum(one.work for one in far) >= PARALLEL_FROM:
             from lkdoctor.collect.server_log.parallel import Readers  # noqa: PLC0415 - most runs need no processes
 
             with Readers(far, self._jobs, self._chunk_bytes, self._count) as readers:

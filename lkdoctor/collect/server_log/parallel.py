@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import queue
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
@@ -36,6 +37,7 @@ _notes: Final = msgspec.msgpack.Decoder(list[SourceNote]).decode
 
 def _serve(pipe: Connection, share: Sequence[tuple[int, Stream]], chunk_bytes: int, salt: bytes) -> None:
     """The process: reads its share, each stream as far ahead as it may."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it ends this process when it wants to
     redact.continue_run(salt)
     credit = {index: _AHEAD for index, _ in share}
     done = 0
@@ -48,7 +50,7 @@ def _serve(pipe: Connection, share: Sequence[tuple[int, Stream]], chunk_bytes: i
             done = 0
 
     running = {index: _items(index, stream, chunk_bytes, progress) for index, stream in share}
-    with contextlib.suppress(BrokenPipeError, EOFError, KeyboardInterrupt, ConnectionResetError):
+    with contextlib.suppress(BrokenPipeError, EOFError, ConnectionResetError):
         while running:
             ready = [index for index in running if credit[index] > 0]
             while not ready or pipe.poll():
@@ -91,15 +93,15 @@ class Readers:
         self._read: dict[Connection, int] = {}  # bytes, by process
         self._told = 0
         self._pipes: list[Connection] = []
-        self._processes: list[BaseProcess] = []
+        self.processes: list[BaseProcess] = []
         self._pipe_of: dict[int, Connection] = {}
         # The biggest streams first, each to the process with the least to do.
         shares: list[list[tuple[int, Stream]]] = [[] for _ in range(min(jobs, len(streams)))]
         loads = [0] * len(shares)
-        for index, stream in sorted(enumerate(streams), key=lambda item: -item[1].size_on_disk):
+        for index, stream in sorted(enumerate(streams), key=lambda item: -item[1].work):
             least = loads.index(min(loads))
             shares[least].append((index, stream))
-            loads[least] += stream.size_on_disk + 1
+            loads[least] += stream.work + 1
         self._shares = shares
 
     def __enter__(self) -> Self:
@@ -116,7 +118,7 @@ class Readers:
             theirs.close()
             self._pipes.append(ours)
             self._read[ours] = 0
-            self._processes.append(process)
+            self.processes.append(process)
             for index, _ in share:
                 self._pipe_of[index] = ours
             threading.Thread(
@@ -127,9 +129,9 @@ class Readers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self._processes:
+        for process in self.processes:
             process.terminate()
-        for process in self._processes:
+        for process in self.processes:
             process.join(5)
         for pipe in self._pipes:
             pipe.close()

@@ -37,6 +37,11 @@ class LogInput:
         return self.path is not None and (self.path.is_file() or not self.path.exists())
 
     @property
+    def packed(self) -> bool:
+        """True when the name says that the file is compressed: a guess, for planning only."""
+        return bool(self.member) or (self.path is not None and self.path.suffix in (".gz", ".zst"))
+
+    @property
     def size_on_disk(self) -> int:
         """Bytes to be read from the disk, compressed if so; 0 when not known (pipes)."""
         if self.path is None or not self.path.is_file():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lkdoctor.collect.server_log.chain import Chain
 from lkdoctor.collect.server_log.note import notes_of
@@ -17,6 +17,8 @@ from lkdoctor.collect.server_log.wrappers import NAMING
 from lkdoctor.dispatch.facts import Event
 from lkdoctor.dispatch.model import SourceNote
 
+_UNPACKS_TO: Final = 10  # times its size, for a log; and unpacking is slower than reading
+
 
 class Stream(NamedTuple):
     """What is read as one run: a file, or the files of a rotated set, oldest first."""
@@ -25,9 +27,9 @@ class Stream(NamedTuple):
     inputs: tuple[LogInput, ...]
 
     @property
-    def size_on_disk(self) -> int:
-        """Bytes to read, as far as known."""
-        return sum(one.size_on_disk for one in self.inputs)
+    def work(self) -> int:
+        """About how many plain bytes there are to read, as far as known."""
+        return sum(one.size_on_disk * (_UNPACKS_TO if one.packed else 1) for one in self.inputs)
 
     @property
     def rereadable(self) -> bool:
@@ -67,10 +69,18 @@ def read_stream(
             yield from reader.batches()
         notes, events = notes_of(reader)
         if events:
+            if spool is not None:
+                _keep(reader.head, events, spool)
             yield events
         yield notes
     finally:
         chain.close()
+
+
+def _keep(head: bytes, events: list[Event], spool: Spool) -> None:
+    for event in events:
+        offset = event.place.offset or 0
+        spool.keep(offset, head.count(b"\n", 0, offset) + 1, head[offset:].partition(b"\n")[0])
 
 
 def _names_services(stream: Stream) -> bool:
