@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lkdoctor.dispatch.model import Dispatch, Launch, WorkerSession
-from lkdoctor.doctor.evidence import Workers
+from lkdoctor.doctor.evidence import ServerRuns, Workers
 from lkdoctor_checks import _words as words
 
 RECONNECT = 2.0  # an overlap this short is one worker coming back, not two workers
@@ -13,13 +13,21 @@ ROLLOUT = 300.0  # a rolling deploy runs two versions side by side about this lo
 UNLIKELY = 0.05  # below this chance, "never gets a job" is more than bad luck
 
 
-def pools(workers: Workers, last: float | None) -> Iterator[tuple[str, list[WorkerSession]]]:
+def pools(workers: Workers, runs: ServerRuns) -> Iterator[tuple[str, list[WorkerSession]]]:
     """Sessions of one key that were open together with another of the key, by agent name and in order of time."""
-    keys: dict[tuple[str, str, str, str], list[WorkerSession]] = {}
+    last = words.end_of(runs)
+    islands = {run.stream for run in runs if run.redis is False}  # nodes without redis share no workers
+    keys: dict[tuple[str, str, str, str, str], list[WorkerSession]] = {}
     for one in workers:
         if one.agent_name is not None and not one.refused:
             # A deployment that no line shows counts as the default one: it is shown only when the session ends.
-            key = (one.agent_name, one.namespace, one.job_type, one.deployment or "")
+            key = (
+                one.agent_name,
+                one.namespace,
+                one.job_type,
+                one.deployment or "",
+                one.stream if one.stream in islands else "",
+            )
             keys.setdefault(key, []).append(one)
     for key in sorted(keys):
         group = sorted(keys[key], key=lambda one: (one.registered_at or 0.0, one.worker_id))

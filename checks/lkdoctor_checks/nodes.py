@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from lkdoctor.dispatch.model import Dispatch, Outcome, ServerRun, WorkerSession
+from lkdoctor.dispatch.model import Dispatch, Outcome, Room, ServerRun, WorkerSession
 from lkdoctor.doctor.codes import NODES_NOT_SHARED
-from lkdoctor.doctor.evidence import Dispatches, ServerRuns, Workers
+from lkdoctor.doctor.evidence import Dispatches, Rooms, ServerRuns, Workers
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 
 
 @check(NODES_NOT_SHARED)
-def nodes_not_shared(dispatches: Dispatches, workers: Workers, runs: ServerRuns) -> Iterator[Finding | Inconclusive]:
+def nodes_not_shared(
+    dispatches: Dispatches, workers: Workers, rooms: Rooms, runs: ServerRuns
+) -> Iterator[Finding | Inconclusive]:
     """Several server nodes ran at the same time without a common bus, so each knows only its own workers and rooms.
 
     ## What it means
@@ -23,8 +25,9 @@ def nodes_not_shared(dispatches: Dispatches, workers: Workers, runs: ServerRuns)
 
     ## How it is decided
     Two runs of different nodes overlap in time, and both say `using single-node routing`. It is an error when a
-    dispatch on one of them found nobody while a worker of that very name was registered on the other; without such a
-    case it is a warning, for two islands may be two servers on purpose.
+    dispatch on one of them found nobody while a worker of that very name was registered on the other; a warning when
+    rooms of one name lived on both at once, so that people who wanted to meet did not; and else only worth knowing, for
+    two islands may be two servers on purpose.
 
     ## How to fix
     Give every node the same `redis:` section and restart it; the log then says `connecting to redis`. Or run one node.
@@ -42,6 +45,7 @@ def nodes_not_shared(dispatches: Dispatches, workers: Workers, runs: ServerRuns)
     streams = sorted({run.stream for pair in pairs for run in pair})
     missed = [(one, away) for one in _unserved(dispatches) if (away := _elsewhere(one, workers, streams)) is not None]
     group = [one for one, _ in missed]
+    split = _rooms_on_both(rooms, streams)
     first, last = words.when(group)
     lost = (
         f"; {words.counted(len(group), 'dispatch', 'dispatches')} of "
@@ -54,12 +58,13 @@ def nodes_not_shared(dispatches: Dispatches, workers: Workers, runs: ServerRuns)
         NODES_NOT_SHARED,
         Subject("server"),
         f"{len(streams)} nodes ran at the same time and share no bus ({words.listed(streams)}, both with single-node "
-        f"routing){lost}.",
-        NODES_NOT_SHARED.severity if group else Severity.WARNING,
+        f"routing){lost}{_split_text(split)}.",
+        NODES_NOT_SHARED.severity if group else Severity.WARNING if split else Severity.INFO,
         Confidence.HIGH if group else Confidence.MEDIUM,
         {
             "nodes": streams,
             "agent_names": sorted({one.agent_name for one in group}),
+            "rooms_on_both": split[:20],
             "worker_ids": sorted({away.worker_id for _, away in missed})[:20],
         },
         words.spread(
@@ -83,6 +88,32 @@ def nodes_not_shared(dispatches: Dispatches, workers: Workers, runs: ServerRuns)
         first_at=first,
         last_at=last,
     )
+
+
+def _rooms_on_both(rooms: Rooms, streams: list[str]) -> list[str]:
+    """Names of rooms that lived on two islands at the same time."""
+    lives: dict[str, list[Room]] = {}
+    for one in rooms:
+        if one.stream in streams and one.people and one.first_at is not None:
+            lives.setdefault(one.name, []).append(one)
+    return sorted(
+        name
+        for name, group in lives.items()
+        if any(one.stream != other.stream and _together(one, other) for one, other in combinations(group[:50], 2))
+    )
+
+
+def _together(one: Room, other: Room) -> bool:
+    """Were both open at once?"""
+    ends = [life.closed_at if life.closed_at is not None else float("inf") for life in (one, other)]
+    return max(one.first_at or 0.0, other.first_at or 0.0) < min(ends)
+
+
+def _split_text(split: list[str]) -> str:
+    """The rooms that people entered on two nodes."""
+    if not split:
+        return ""
+    return f"; {words.listed(words.marked(name) for name in split)} lived on two of them at once"
 
 
 def _overlap(one: ServerRun, other: ServerRun) -> bool:

@@ -182,8 +182,9 @@ def grant_missing(refusals: Refusals, dispatches: Dispatches, workers: Workers) 
     the same `room` for CreateDispatch, ListDispatch and DeleteDispatch, `roomCreate` for CreateRoom.
 
     ## When it is not a problem
-    Monitoring that opens `/rtc/validate` without a token, to see whether the server answers, leaves such a line each
-    time: on `/rtc` it is a warning at most.
+    Monitoring and scanners ask for `/rtc/validate` without a token, to see whether the server answers, and leave such a
+    line each time. A real client opens `/rtc` first and asks `/rtc/validate` for the reason afterwards; lines of the
+    second kind alone are not reported. On `/rtc` it is a warning at most.
     """
     yield from _findings(
         Reason(
@@ -273,6 +274,8 @@ def _findings(reason: Reason, refusals: Refusals, dispatches: Dispatches, worker
         if one.status and reason.pattern.search(one.error):
             doors.setdefault(door_of(one.path), []).append(one)
     for door, group in sorted(doors.items()):
+        if reason.code is GRANT_MISSING and all(one.path.endswith("/validate") for one in group):
+            continue  # nobody tried to join: a probe without a token
         number = sum(one.count for one in group)
         head, path = DOORS[door]
         times = [at for one in group for at in (one.at, one.last_at) if at is not None]

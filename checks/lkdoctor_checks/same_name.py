@@ -45,7 +45,7 @@ def duplicate_agent_name(
     """
     last = words.end_of(runs)
     jobs = words.assigned_jobs(dispatches)
-    for name, pool in pools(workers, last):
+    for name, pool in pools(workers, runs):
         if not name:
             continue  # workers without a name are LKD204
         idle = starved(pool, jobs)
@@ -121,7 +121,7 @@ def version_split(dispatches: Dispatches, workers: Workers, runs: ServerRuns) ->
     """
     last = words.end_of(runs)
     jobs = words.assigned_jobs(dispatches)
-    for name, pool in pools(workers, last):
+    for name, pool in pools(workers, runs):
         versions = mixed_versions(pool, jobs, last)
         if not versions:
             continue

@@ -44,7 +44,7 @@ def unnamed_workers_compete(
     """
     last = words.end_of(runs)
     jobs = words.assigned_jobs(dispatches)
-    for name, pool in pools(workers, last):
+    for name, pool in pools(workers, runs):
         if name:
             continue
         got: dict[str, list[str]] = {one.worker_id: [] for one in pool}

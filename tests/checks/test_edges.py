@@ -491,10 +491,22 @@ class TestNodes:
             ),
         ]
 
-    def test_two_islands_are_a_warning(self) -> None:
-        """They may be two servers on purpose."""
-        (one,) = found(codes.NODES_NOT_SHARED, stories(runs=self._runs(False)))
-        assert one.severity is Severity.WARNING
+    def test_two_islands_are_worth_knowing(self) -> None:
+        """They may be two servers on purpose; a room of one name on both speaks against it."""
+        told = stories(runs=self._runs(False))
+        (one,) = found(codes.NODES_NOT_SHARED, told)
+        assert one.severity is Severity.INFO
+        for stream in ("a.log", "b.log"):
+            life = room("support-call-7", since=5, people=[person("alice", 5)])
+            life.stream = stream
+            told.rooms.append(life)
+        (one,) = found(codes.NODES_NOT_SHARED, told)
+        assert (one.severity, one.values["rooms_on_both"]) == (Severity.WARNING, ["support-call-7"])
+
+    def test_islands_do_not_share_a_pool(self) -> None:
+        """One worker of the name on each: no job of one can go to the other."""
+        told = stories(runs=self._runs(False), workers=[worker("a", stream="a.log"), worker("b", stream="b.log")])
+        assert found(codes.DUPLICATE_AGENT_NAME, told) == []
 
     def test_with_redis_or_one_after_the_other_they_are_none(self) -> None:
         """A shared bus, or a restart on another host."""
@@ -510,7 +522,7 @@ class TestDoor:
         ("/rtc", "invalid API key: APIx", codes.API_KEY_UNKNOWN, Severity.WARNING),
         ("/twirp/livekit.AgentDispatchService/CreateDispatch", "permissions denied", codes.GRANT_MISSING, Severity.ERROR),
         ("/twirp/RoomService.ListRooms", "permissions denied", codes.GRANT_MISSING, Severity.WARNING),
-        ("/rtc/validate", "no permissions to access the room", codes.GRANT_MISSING, Severity.WARNING),
+        ("/rtc", "no permissions to access the room", codes.GRANT_MISSING, Severity.WARNING),
         ("/rtc", "... token has invalid claims: token is expired", codes.CLOCK_SKEW, Severity.INFO),
         ("/agent", "... token has invalid claims: token is expired", codes.CLOCK_SKEW, Severity.ERROR),
         ("/rtc", "... validation failed, token not valid yet (nbf)", codes.CLOCK_SKEW, Severity.WARNING),
