@@ -171,6 +171,7 @@ class TestPools:
                 dispatch("inbound-agent", 10 + n, Outcome.ASSIGNED, room=f"r{n}", worker_id="a") for n in range(10)
             ],
         )
+        told.runs[0].redis = True
         (one,) = found(codes.DUPLICATE_AGENT_NAME, told)
         assert one.severity is Severity.INFO
 
