@@ -52,7 +52,7 @@ class Endings:
                 if launch.job_id:
                     self._jobs.pop(launch.job_id, None)
 
-    def _find(self, room: Room, event: Event, fields: Fields, *, wants_worker: str = "") -> tuple[Dispatch, Launch]:
+    def _find(self, room: Room, fields: Fields, *, wants_worker: str = "") -> tuple[Dispatch, Launch]:
         """The launch that a line with a room ends; made when its request is not in the evidence."""
         name, job_type = fields.agentName or "", fields.jobType or rules.JT_ROOM
         named = [one for one in room.dispatches if one.agent_name == name]
@@ -61,18 +61,19 @@ class Endings:
             named = [one for one in named if one.deployment == worker.deployment] or named
         for dispatch in named:
             for launch in dispatch.launches:
-                if launch.job_type == job_type and launch.ended_at is None and launch.job_id is None:
-                    if launch.participant in (None, fields.participant or None) or not fields.participant:
-                        return dispatch, launch
+                if launch.job_type != job_type or launch.ended_at is not None or launch.job_id is not None:
+                    continue
+                if not fields.participant or launch.participant in (None, fields.participant):
+                    return dispatch, launch
         if job_type == rules.JT_ROOM:
             # another type's line came first, and the request is not in the evidence: this is its JT_ROOM launch
             named = [one for one in named if all(launch.job_type != rules.JT_ROOM for launch in one.launches)]
         if named:
             dispatch = min(named, key=lambda one: sum(launch.job_type == job_type for launch in one.launches))
             return dispatch, self.lobby.launch(dispatch, job_type, None, fields.participant or None)
-        return self._seen(room, name, job_type, event, fields)
+        return self._seen(room, name, job_type, fields)
 
-    def _seen(self, room: Room, name: str, job_type: str, event: Event, fields: Fields) -> tuple[Dispatch, Launch]:
+    def _seen(self, room: Room, name: str, job_type: str, fields: Fields) -> tuple[Dispatch, Launch]:
         origin, at = Origin.SEEN, None
         for ask in reversed(room.asks):  # the line proves that this list was read
             if ask.read is None and name in ask.names and job_type == rules.JT_ROOM:
@@ -99,7 +100,7 @@ class Endings:
                 if dispatch.agent_name == name and len(dispatch.launches) >= LAUNCHES_KEPT:
                     dispatch.noise_lines += 1
                     return
-        dispatch, launch = self._find(room, event, fields)
+        dispatch, launch = self._find(room, fields)
         self._end(dispatch, launch, Outcome.NAME_NOT_SERVED, event, "")
 
     def _job(self, event: Event, fields: Fields) -> tuple[Dispatch, Launch]:
@@ -107,7 +108,7 @@ class Endings:
         if known is not None:
             return known
         room = self.lobby.room(event, fields)
-        dispatch, launch = self._find(room, event, fields, wants_worker=fields.workerID)
+        dispatch, launch = self._find(room, fields, wants_worker=fields.workerID)
         launch.job_id = fields.jobID
         self._jobs[fields.jobID] = dispatch, launch
         self.nodes.served(dispatch.agent_name, launch.job_type)
@@ -202,7 +203,7 @@ class Endings:
 
     def _job_ended(self, event: Event, fields: Fields) -> None:
         if fields.workerID:
-            self.nodes.learn(self.nodes.worker(event, fields.workerID), event, fields)
+            self.nodes.learn(self.nodes.worker(event, fields.workerID), fields)
         known = self._jobs.get(fields.jobID)
         if known is not None:
             launch = known[1]

@@ -6,9 +6,10 @@ something only when the evidence would have shown a line; otherwise the outcome 
 
 from __future__ import annotations
 
+import bisect
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from lkdoctor.dispatch import rules
@@ -93,9 +94,17 @@ class Judge:
     types: Mapping[str, set[str]]  # agent name -> job types that its workers register, as far as seen
 
     silence: float = SILENCE
+    _runs: dict[str, list[ServerRun]] = field(default_factory=dict)  # by stream, oldest first
+    _versions: set[str | None] = field(default_factory=set)
+    _one_of_many: bool = False  # redis is in use and this may be one node of several
 
     def __post_init__(self) -> None:
         """A node that waits for hung workers, or surveys many unknown names, starts its launches late, in waves."""
+        for run in self.stories.runs:
+            if not run.config_refused:
+                self._runs.setdefault(run.stream, []).append(run)
+                self._versions.add(run.version)
+        self._one_of_many = self._may_be_one_of_many()
         endings = Counter(one.outcome for one in _launches(self.stories))
         waves = rules.ANSWER_BUDGET * (endings[Outcome.ANSWER_TIMEOUT] // rules.IN_FLIGHT)
         surveys = rules.SURVEY * (endings[Outcome.NAME_NOT_SERVED] // rules.SURVEY_SLOTS)
@@ -210,7 +219,7 @@ class Judge:
         silent_room = [
             one for one in dispatch.launches if one.job_type == rules.JT_ROOM and one.outcome is Outcome.PENDING
         ]
-        if dispatch.agent_name == "" and silent_room and self._complete() and not self._unsettled(dispatch):
+        if dispatch.agent_name == "" and silent_room and self._complete() and not self._unsettled(dispatch, room):
             # Nobody serves unnamed jobs: this ending alone leaves no line at all.
             dispatch.outcome = Outcome.NAME_NOT_SERVED
             silent_room[0].outcome = Outcome.NAME_NOT_SERVED
@@ -240,7 +249,7 @@ class Judge:
                 "the worker's log, or ListDispatch of the room",
             )
             return
-        if self._early(dispatch) or launch.asked_at is None and not self._complete():
+        if self._early(dispatch) or (launch.asked_at is None and not self._complete()):
             if launch.asked_at is None:
                 self._unknown(dispatch, "its launch is not in the evidence", self._fetch() or FETCH_START)
             else:
@@ -249,17 +258,17 @@ class Judge:
                 dispatch.missing = FETCH_LATER
             return
         run = self._run(room)
-        if self._unsettled(dispatch):
+        if self._unsettled(dispatch, room):
             self._unknown(dispatch, "the server stopped before the launch ended", FETCH_LATER)
             return
-        if launch.asked_workers and (not self._complete() or self._many_nodes()):
+        if launch.asked_workers and (not self._complete() or self._one_of_many):
             self._unknown(
                 dispatch,
                 "a worker was asked and did not take the job; how it went on is not in the evidence",
                 FETCH_LEVEL if self.stories.coverage.hides_info else FETCH_LATER,
             )
             return
-        if not self._complete() or self._many_nodes():
+        if not self._complete() or self._one_of_many:
             self._unknown(
                 dispatch,
                 "no line tells how the launch ended, and the evidence could miss that line",
@@ -295,7 +304,7 @@ class Judge:
             self._unknown(
                 dispatch,
                 "the worker's node did not say whether a worker declined or had no headroom: both end in these words",
-                FETCH_NODES if self._many_nodes() or self.stories.coverage.nodes_missing else FETCH_START,
+                FETCH_NODES if self._one_of_many or self.stories.coverage.nodes_missing else FETCH_START,
             )
         else:
             self._unknown(
@@ -321,7 +330,7 @@ class Judge:
             return FETCH_START
         return FETCH_NODES if found.nodes_missing else ""
 
-    def _many_nodes(self) -> bool:
+    def _may_be_one_of_many(self) -> bool:
         """Redis is in use and this may be one node of several: an ending may stand in a log that is not here."""
         runs = self.stories.runs
         if not any(run.redis for run in runs):
@@ -331,34 +340,33 @@ class Judge:
         return len({run.stream for run in runs}) < 2 and not (placed and placed <= known)
 
     def _version(self) -> str | None:
-        versions = {run.version for run in self.stories.runs if not run.config_refused}
-        return versions.pop() if len(versions) == 1 else None
+        return next(iter(self._versions)) if len(self._versions) == 1 else None
 
     def _run(self, room: Room | None) -> ServerRun | None:
-        runs = [run for run in self.stories.runs if not run.config_refused]
-        if room is not None:
-            mine = [run for run in runs if run.stream == room.stream]
-            at = room.first_at
-            for run in mine:
-                if at is not None and run.last_at is not None and at <= run.last_at:
-                    return run
-            if mine:
-                return mine[-1]
-        return runs[0] if runs else None
+        """The run that a room lived in: the last one of its stream that began before it."""
+        runs = self._runs.get(room.stream) if room is not None else next(iter(self._runs.values()), None)
+        if not runs:
+            return None
+        at = room.first_at if room is not None else None
+        if at is None:
+            return runs[0]
+        index = bisect.bisect_right(runs, at, key=lambda run: run.first_at or 0.0)
+        return runs[max(index - 1, 0)]
 
     def _early(self, dispatch: Dispatch) -> bool:
         """True when the evidence ends before the launch must have ended."""
         last = self.stories.last_at
         return dispatch.asked_at is not None and last is not None and last - dispatch.asked_at < self.silence
 
-    def _unsettled(self, dispatch: Dispatch) -> bool:
+    def _unsettled(self, dispatch: Dispatch, room: Room | None) -> bool:
         """True when the server stopped before the launch must have ended."""
         at = dispatch.asked_at
-        if at is None:
-            return False
-        return any(
-            run.stopped_at is not None and at <= run.stopped_at < at + self.silence and (run.first_at or 0) <= at
-            for run in self.stories.runs
+        run = self._run(room)
+        return (
+            at is not None
+            and run is not None
+            and run.stopped_at is not None
+            and at <= run.stopped_at < at + self.silence
         )
 
     # -- after the assignment -----------------------------------------------------------------------------------------
@@ -377,7 +385,7 @@ class Judge:
         ]
         free = list(room.agents)
         tied: dict[int, AgentParticipant | None] = {}
-        for dispatch, launch in jobs:
+        for _, launch in jobs:
             own = [one for one in free if launch.job_id and one.identity == f"agent-{launch.job_id}"]
             if own:
                 tied[id(launch)] = own[-1]
@@ -420,7 +428,7 @@ class Judge:
         if rules.since(run.version, rules.SESSIONS_AT_INFO) is not True and not room.people:
             return False
         # the room's node, not only the worker's node, must be in the evidence
-        return not self._many_nodes() or bool(room.people) or room.closed_at is not None
+        return not self._one_of_many or bool(room.people) or room.closed_at is not None
 
 
 def _people_after(room: Room, at: float) -> bool:

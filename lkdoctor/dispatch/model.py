@@ -51,7 +51,7 @@ class Origin(str, enum.Enum):
     """Where a dispatch came from."""
 
     ROOM = "create-room"  # agents of a CreateRoom request
-    TOKEN = "token"  # agents of the token of the join that made the room
+    TOKEN = "token"  # noqa: S105 - a word, no secret: agents of the token of the join that made the room
     API = "create-dispatch"  # CreateDispatch
     IMPLICIT = "implicit"  # no agents named at creation: the one unnamed dispatch
     SEEN = "seen"  # only its launches are in the evidence, not how it was made
@@ -190,11 +190,13 @@ class Dispatch:
     @property
     def deciding(self) -> Launch | None:
         """The launch that decides the outcome: the one of the type that the name's workers register."""
-        chosen = [one for one in self.launches if one.decides]
-        for one in chosen:
-            if one.outcome is Outcome.ASSIGNED:
-                return one
-        return chosen[0] if chosen else None
+        first: Launch | None = None
+        for one in self.launches:
+            if one.decides:
+                if one.outcome is Outcome.ASSIGNED:
+                    return one
+                first = first or one
+        return first
 
     @property
     def explicit(self) -> bool:

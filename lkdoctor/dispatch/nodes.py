@@ -99,14 +99,14 @@ class Nodes:
         run.version = fields.version or None
         run.proof.append(event.place)
 
-    def _routing(self, event: Event, fields: Fields) -> None:
+    def _routing(self, event: Event, _: Fields) -> None:
         run = self._runs[event.stream]
         if event.stream in self._busy or run.started_at is not None:
             run = self._new_run(event)  # these lines stand before `starting LiveKit server`: a restart
         run.redis = event.what is What.REDIS_CONNECTING
         run.proof.append(event.place)
 
-    def _server_stopping(self, event: Event, fields: Fields) -> None:
+    def _server_stopping(self, event: Event, _: Fields) -> None:
         self._runs[event.stream].stopped_at = event.at
 
     def _config_refused(self, event: Event, fields: Fields) -> None:
@@ -128,7 +128,7 @@ class Nodes:
         worker.last_seen_at = event.at
         return worker
 
-    def learn(self, worker: WorkerSession, event: Event, fields: Fields) -> None:
+    def learn(self, worker: WorkerSession, fields: Fields) -> None:
         """Take what a line with worker context says of the worker."""
         if fields.agentName is not None:
             worker.agent_name = fields.agentName
@@ -156,13 +156,13 @@ class Nodes:
         worker.registered_at = event.at
         worker.stream = event.stream
         worker.proof.append(event.place)
-        self.learn(worker, event, fields)
+        self.learn(worker, fields)
 
     def _worker_closed(self, event: Event, fields: Fields) -> None:
         if not fields.workerID:
             return
         worker = self.worker(event, fields.workerID)
-        self.learn(worker, event, fields)
+        self.learn(worker, fields)
         if worker.closed_at is None:
             worker.closed_at = event.at
         if event.what is What.WORKER_CLOSED:
@@ -173,7 +173,7 @@ class Nodes:
             self.refused("/agent", 0, fields.error, event, fields.refused_name)
             return
         worker = self.worker(event, fields.workerID)
-        self.learn(worker, event, fields)
+        self.learn(worker, fields)
         worker.proof.append(event.place)
         if worker.registered_at is None:
             worker.refused = fields.error

@@ -13,12 +13,14 @@ from lkdoctor.dispatch import judge
 from lkdoctor.dispatch.endings import Endings
 from lkdoctor.dispatch.facts import Event, What
 from lkdoctor.dispatch.lobby import Lobby, started
-from lkdoctor.dispatch.model import Outcome, Room, Stories
+from lkdoctor.dispatch.model import Outcome, Room, ServerRun, Stories
 from lkdoctor.dispatch.nodes import Handler, Nodes
 from lkdoctor.dispatch.pairing import Pairing
 
 KEEP: Final = 10_000  # dispatches kept whole; above it healthy closed ones become counts
 LINGER: Final = 20.0  # seconds of log after which nothing more is said of a closed room
+
+_SHOWS_INFO: Final = frozenset(("info", "debug"))
 
 
 def join(events: Iterable[Event], keep: int = KEEP) -> Stories:
@@ -36,7 +38,7 @@ class Joiner:
         self.stories = Stories()
         self._keep = keep
         self._pairing = Pairing()
-        self._nodes = Nodes(self.stories, lambda run: self._lobby.end_run(run))
+        self._nodes = Nodes(self.stories, self._end_run)
         self._lobby = Lobby(self.stories, self._nodes, self._pairing)
         self._endings = Endings(self.stories, self._nodes, self._lobby, self._pairing)
         self._handlers: dict[What, Handler] = {
@@ -46,6 +48,9 @@ class Joiner:
         }
         self._now: float | None = None
         self._kept = 0
+
+    def _end_run(self, run: ServerRun) -> None:
+        self._lobby.end_run(run)
 
     def feed(self, event: Event) -> None:
         """Take the next event."""
@@ -58,7 +63,7 @@ class Joiner:
                     self.stories.first_at = at
                 self._now = at
                 self._let_go(at)
-        if event.level == "info" or event.level == "debug":
+        if event.level in _SHOWS_INFO:
             run.info_seen = True
         elif event.level:
             run.warn_seen = True
