@@ -409,9 +409,8 @@ class Judge:
             if agent.left_at is None:
                 dispatch.after = After.ENDED if room.closed_at is not None else After.JOINED
             else:
-                # with the room, or before it closed empty; an agent that goes while its room lives on has left
-                closed = room.closed_at is not None
-                over = dispatch.deleted_at is not None or (closed and not _people_after(room, agent.left_at))
+                # with nobody there, and nobody coming back, its work was over; else the room lives on without it
+                over = dispatch.deleted_at is not None or not _people_after(room, agent.left_at)
                 dispatch.after = After.ENDED if over else After.LEFT
             return
         if launch.ended_at is None or not self._shows_sessions(room):
