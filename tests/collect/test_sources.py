@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from lkdoctor.collect.case import CaseInputs
-from lkdoctor.collect.server_log import LogInput, ServerLogs, logs
+from lkdoctor.collect.server_log import LogInput, ServerLogs, logs, proof
 from lkdoctor.collect.server_log.parallel import Readers
 from lkdoctor.collect.server_log.streams import Stream
 
@@ -40,7 +40,7 @@ def _zstd_in_blocks(log: bytes) -> bytes:
     return b"".join([*parts, packer.flush()])
 
 
-PACKED = {
+PACKED: dict[str, Callable[[bytes], bytes]] = {
     "a.log.gz": gzip.compress,
     "two-members.gz": _gzip_in_two,
     "named-like-text.log": gzip.compress,
@@ -63,8 +63,8 @@ def test_packing_changes_nothing(name: str, chunk: int, tmp_path: Path) -> None:
     events, packed_logs = read(packed, chunk_bytes=chunk)
     assert said(events) == said(want)
     assert [event.place.offset for event in events] == [event.place.offset for event in want]
-    texts = [proof.text for proof in plain_logs.resolve(event.place for event in want).values()]
-    assert [proof.text for proof in packed_logs.resolve(event.place for event in events).values()] == texts
+    texts = [one.text for one in plain_logs.resolve(event.place for event in want).values()]
+    assert [one.text for one in packed_logs.resolve(event.place for event in events).values()] == texts
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, _zstd_in_blocks])
@@ -113,10 +113,10 @@ def test_a_rotated_set_is_one_stream(names: tuple[str, ...], wrapper: str, tmp_p
             str(paths[0]),
             str(paths[1]),
         ]
-        for place, proof in set_logs.resolve(event.place for event in events).items():
+        for place, found in set_logs.resolve(event.place for event in events).items():
             source = Path(place.source)
             data = gzip.decompress(source.read_bytes()) if source.suffix == ".gz" else source.read_bytes()
-            assert proof.line == data.count(b"\n", 0, proof.offset) + 1
+            assert found.line == data.count(b"\n", 0, found.offset) + 1
 
 
 def test_other_numbers_in_names_are_no_rotation(tmp_path: Path) -> None:
@@ -147,6 +147,29 @@ def test_standard_input_and_its_proofs() -> None:
     proofs = from_file.resolve(event.place for event in events if event.what < 90)
     lines = [f"{one.offset} {one.line} {one.text[:200].encode()!r}" for one in proofs.values()]
     assert done.stdout.decode().splitlines() == [str(len(events)), *lines]
+
+
+def test_proofs_of_a_big_file_are_looked_up_without_counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "server.log"
+    path.write_bytes(recorded(CASE))
+    events, reading = read(path)
+    counted = reading.resolve(event.place for event in events)
+    monkeypatch.setattr(proof, "_COUNT_BELOW", 0)
+    found = reading.resolve(event.place for event in events)
+    assert found == {place: one._replace(line=None) for place, one in counted.items()}
+
+
+def test_no_cut_shows_a_part_of_a_secret() -> None:
+    secret = "part," * 300
+    for before in range(0, 900, 3):
+        for members in (
+            f'"a": "{"y" * before}", "metadata": "{secret}"',
+            f'"a":"{"y" * before}","metadata":"{secret}"',
+        ):
+            text = f'2026 INFO x y message {{{members}, "CreateRoom": {{"metadata": "{secret}"}}, "b": "{"z" * 900}"}}'
+            shown = proof.shorten(text)
+            assert "part," not in shown
+            assert len(shown) < 640
 
 
 def test_several_processes_read_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +236,7 @@ def test_a_case_as_folder_and_as_zip_is_the_same(tmp_path: Path) -> None:
     one, other = ServerLogs(from_folder.server_logs), ServerLogs(from_zip.server_logs)
     events = list(one.events())
     assert said(other.events()) == said(events)
-    texts = [proof.text for proof in one.resolve(event.place for event in events).values()]
+    texts = [one.text for one in one.resolve(event.place for event in events).values()]
     assert len(texts) > 5
     assert not (tmp_path / "evil.log").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -12,9 +13,9 @@ from lkdoctor.collect.server_log.spool import Spool
 from lkdoctor.dispatch.facts import Place
 
 _TEXT: Final = 600
-_READ: Final = 64 * 1024
+_READ: Final = 32 * 1024  # a record's head, or one part of 16 KiB with all that JSON puts around it
 _CHUNK: Final = 1 << 20
-#: Above this the lines are not counted: counting costs as much as reading the log did.
+#: Above this the lines of a plain file are not counted: counting costs as much as reading the log did.
 _COUNT_BELOW: Final = 256 << 20
 
 
@@ -58,46 +59,60 @@ def resolve(inputs: Sequence[LogInput], places: Iterable[Place], spools: Mapping
 
 
 def _read(source: str, opened: Opened, offsets: Sequence[int]) -> Iterable[Proof]:
-    count = opened.size is None or opened.size < _COUNT_BELOW
-    data = bytearray()
-    base = 0  # offset of data[0]
-    lines = 1  # number of the line that data[0] stands in
-    block = bytearray(_CHUNK)
+    if isinstance(opened.raw, io.FileIO) and (opened.size or 0) >= _COUNT_BELOW:
+        for offset in offsets:
+            opened.raw.seek(offset)
+            data = opened.raw.read(_READ)
+            if data:
+                yield Proof(source, offset, None, shorten(unwrapped(data)))
+        return
+    held = bytearray()
+    base = 0  # offset of held[0]
+    line = 1  # number of the line that held[0] stands in
+    block = memoryview(bytearray(_CHUNK))
     ended = False
     for offset in offsets:
-        while not ended and base + len(data) < offset + _READ:
-            if base + len(data) < offset:
-                lines += data.count(b"\n") if count else 0
-                base += len(data)
-                data.clear()
-            got = opened.readinto(memoryview(block))
+        while not ended and base + len(held) < offset + _READ:
+            if base + len(held) < offset:
+                line += held.count(b"\n")
+                base += len(held)
+                held.clear()
+            got = opened.readinto(block)
             ended = not got
-            data += memoryview(block)[:got]
+            held += block[:got]
         skip = offset - base
-        if skip >= len(data):
+        if skip >= len(held):
             return
-        lines += data.count(b"\n", 0, skip) if count else 0
-        del data[:skip]
+        line += held.count(b"\n", 0, skip)
+        del held[:skip]
         base = offset
-        yield Proof(
-            source,
-            offset,
-            lines if count else None,
-            shorten(unwrapped(bytes(data[:_READ]))),
-        )
+        yield Proof(source, offset, line, shorten(unwrapped(bytes(held[:_READ]))))
 
 
 def shorten(text: str) -> str:
     """One line of at most about 600 characters, masked; of a join the agents that it asked for are kept."""
-    # Masked as a whole before it is cut, for half a secret would not be recognised. Only a join's session description,
-    # nine tenths of such a record and nobody's secret, is cut off first: searching it for secrets costs most of the time.
-    offer = text.find('"PublisherOffer":')
+    offer = text.find('"PublisherOffer":')  # nine tenths of a join
     if offer >= 0:
         text = text[:offer] + "…"
-    text = redact.mask(" ".join(text.split()))
+    text = " ".join(text.split())
     if len(text) <= _TEXT:
+        return redact.mask(text)
+    # Cut first, for looking for secrets is what costs most here; but between two members only, so that no secret is cut.
+    asked = text.find('"CreateRoom"')
+    if asked > _TEXT // 2:
+        head, rest = _whole_members(text, _TEXT // 2), _whole_members(text[asked:], _TEXT // 2)
+        if head and rest:
+            return redact.mask(f"{head} … {rest.removesuffix(', …')} …")
+    head = _whole_members(text, _TEXT)
+    return redact.mask(f"{head} …") if head else redact.mask(text)[:_TEXT] + " …"
+
+
+def _whole_members(text: str, most: int) -> str:
+    """The beginning of `text` up to a border between two JSON members, about `most` characters; empty if there is none.
+
+    A quote, a comma and a quote never stand next to each other inside of a JSON text: there the quotes are escaped.
+    """
+    if len(text) <= most:
         return text
-    asked = text.find('"CreateRoom"', _TEXT // 2)
-    if asked >= 0:
-        return f"{text[: _TEXT // 2]} … {text[asked : asked + _TEXT // 2]} …"
-    return text[:_TEXT] + " …"
+    border = max(text.rfind('", "', 0, most), text.rfind('","', 0, most))
+    return text[: border + 1] if border > most // 3 else ""
