@@ -93,6 +93,9 @@ def build(
     for one in stories.dispatches:
         by_outcome[one.outcome.value] = by_outcome.get(one.outcome.value, 0) + 1
     severities = [one.severity for one in diagnosis.findings]
+    judged = gate.verdict(diagnosis.findings, stories.dispatches, settings.fail_on)
+    if judged == "healthy" and run.errors:
+        judged = "inconclusive"  # nothing was judged: lkdoctor failed, or no input could be read
     return doc.Report(
         tool=doc.Tool("lkdoctor", __version__),
         run=doc.Run(_required_time(run.started_at), round(run.seconds, 3), run.mode, run.interrupted),
@@ -105,7 +108,7 @@ def build(
             [writer.mask(one) for one in settings.agents],
         ),
         sources=[writer.source(one) for one in stories.sources],
-        verdict=gate.verdict(diagnosis.findings, stories.dispatches, settings.fail_on),
+        verdict=judged,
         totals=doc.Totals(len(stories.rooms), len(stories.workers), total, len(listed), by_outcome),
         workers=workers_of(stories, redactor),
         dispatches=[writer.dispatch(one) for one in sorted(listed, key=_dispatch_order)],

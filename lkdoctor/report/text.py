@@ -9,7 +9,7 @@ from typing import Final
 from lkdoctor.report.json_v1 import Dispatch, Finding, Fix, Proof, Question, Report
 from lkdoctor.report.roster import worker_table
 from lkdoctor.report.screen import Screen, clean
-from lkdoctor.report.words import agent, clock, counted, headline, looked_at, took, where
+from lkdoctor.report.words import agent, clock, counted, headline, looked_at, open_question, took, usable, where
 
 PROOFS: Final = 3  # proof lines of one finding without -v
 ROWS: Final = 40  # rows of a table without -v
@@ -63,14 +63,15 @@ class Text:
         """Everything."""
         worse = [one for one in self.report.findings if one.severity != "info"]
         infos = [one for one in self.report.findings if one.severity == "info"]
+        infos_first = not worse and self.report.verdict == "healthy"
         parts = [
             self._verdict(),
-            *([] if worse else [self._worth_knowing(infos)]),
+            *([self._worth_knowing(infos)] if infos_first else []),
             *(self.finding(one) for one in worse),
             self._open(),
             self._dispatches(),
             self._workers(),
-            *([self._worth_knowing(infos)] if worse else []),
+            *([] if infos_first else [self._worth_knowing(infos)]),
             self._inputs(),
             self._checks() if self.verbose else [],
             self._left_out(),
@@ -87,11 +88,10 @@ class Text:
     def _verdict(self) -> list[str]:
         style = {"healthy": "good", "problems": "error", "inconclusive": "warning"}[self.report.verdict]
         lines = self.screen.wrap(headline(self.report), style=style)
-        lines += self.screen.wrap(looked_at(self.report), style="dim")
+        if any(usable(one) for one in self.report.sources):
+            lines += self.screen.wrap(looked_at(self.report), style="dim")
         if self.report.run.interrupted:
             lines += self.screen.wrap("Interrupted: this is what was read until then.", style="warning")
-        for error in self.report.errors:
-            lines += self.screen.wrap(error, style="error")
         return lines
 
     def _head(self, title: str) -> list[str]:
@@ -172,6 +172,8 @@ class Text:
     def _open(self) -> list[str]:
         lines: list[str] = []
         for (reason, missing), same in _grouped(self.report.dispatches).items():
+            if any(reason in question.missing for question in self.report.questions):
+                continue
             names = [f"{agent(one.agent_name)} in {one.room or 'a room that is not named'}" for one in same]
             lines += self.screen.wrap(f"{_some(names)}: {reason}", "  - ")
             if missing:
@@ -240,7 +242,8 @@ class Text:
     def _inputs(self) -> list[str]:
         lines: list[str] = []
         for one in self.report.sources:
-            notes = [*([one.unusable] if one.unusable else []), *one.notes]
+            told = any(one.name in finding.message for finding in self.report.findings if finding.code == "LKD903")
+            notes = [*([one.unusable] if one.unusable and not told else []), *one.notes]
             notes += [f"{number:,} records skipped: {reason}" for reason, number in sorted(one.skipped.items())]
             for note in notes:
                 lines += self.screen.wrap(f"{one.name}: {note}", "  - ")
@@ -271,7 +274,7 @@ class Text:
 def _grouped(dispatches: Iterable[Dispatch]) -> dict[tuple[str, str], list[Dispatch]]:
     groups: dict[tuple[str, str], list[Dispatch]] = {}
     for one in dispatches:
-        if one.outcome in {"unknown", "not-assigned"}:
+        if open_question(one):
             groups.setdefault((one.reason or "the evidence does not show its end", one.missing), []).append(one)
     return groups
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from lkdoctor.dispatch.facts import Place
-from lkdoctor.dispatch.model import Dispatch, Stories
+from lkdoctor.dispatch.model import Dispatch, Outcome, Stories
 from lkdoctor.redact import mask
 from lkdoctor.report.build import Quoted, Resolve, iso
 from lkdoctor.report.json_v1 import Report
@@ -18,6 +18,7 @@ from lkdoctor.report.timeline import Happening, Tag, happenings, name_of
 from lkdoctor.report.words import clock, counted, looked_at
 
 MOST: Final = 200  # happenings told without -v
+FEW: Final = 8  # workers that are all named when nobody served the name asked for
 WORDS: Final = {
     "room": "room",
     "agent": "agent name",
@@ -52,7 +53,11 @@ class Story:
         if "room" in self.kinds or "job" in self.kinds or "dispatch" in self.kinds:
             # Who was registered under the names asked for belongs to the story, as far as it matters to these rooms.
             names = {value for one in mine for kind, value in one.tags if kind == "agent"}
-            mine += [one for one in every if one not in mine and _registration(one, names, mine)]
+            unserved = any(one.outcome is Outcome.NAME_NOT_SERVED for one in stories.dispatches if wanted & _ids(one))
+            if unserved and len(stories.workers) <= FEW:
+                names = {one.agent_name or "" for one in stories.workers.values()}  # who was there instead
+            chosen = {id(one) for one in mine}
+            mine += [one for one in every if id(one) not in chosen and _registration(one, names, mine)]
         # Stable: things of one moment stay in the order of cause and effect.
         self.happenings = sorted(mine, key=_time)
         self.dispatches = [one for one in stories.dispatches if wanted & _ids(one)]
@@ -63,7 +68,8 @@ class Story:
         lines += [*screen.wrap(looked_at(report), style="dim"), ""]
         shown = self.happenings if verbose else self.happenings[:MOST]
         quotes = resolve([place for one in shown for place in one.places])
-        day = ""
+        day, drop = "", 0
+        before: Quoted | None = None
         for one in shown:
             at = iso(one.at)
             if at and at[:10] != day:
@@ -73,8 +79,12 @@ class Story:
             told = screen.wrap(mask(one.text), f"  {stamp}  ", " " * 16)
             if one.bad:
                 told = [screen.paint(line, "bad") for line in told]
-            lines += told
-            lines += self._quote(one, quotes, screen, verbose)
+            chosen = _chosen(one, quotes)
+            if chosen is not None and chosen == before:
+                del lines[-drop:]  # one line often tells several things: it stands once, below them
+            quote = [] if chosen is None else self._quote(one, chosen, screen, verbose)
+            lines += told + quote
+            before, drop = chosen, len(quote)
         if len(shown) < len(self.happenings):
             lines.append(screen.paint(f"  … and {len(self.happenings) - len(shown):,} more; -v tells them", "dim"))
         for reason in dict.fromkeys(one.reason for one in self.dispatches if one.reason):
@@ -93,12 +103,7 @@ class Story:
         return f"{what}: {counted(len(self.dispatches), 'dispatch', 'dispatches')}: {', '.join(parts)}."
 
     @staticmethod
-    def _quote(one: Happening, quotes: Mapping[Place, Quoted], screen: Screen, verbose: bool) -> list[str]:
-        found = [quotes[place] for place in one.places if place in quotes]
-        proving = [quote for quote in found if any(word and word in quote.text for word in one.says)]
-        chosen = proving[0] if proving else found[0] if found and not one.says else None
-        if chosen is None:
-            return []
+    def _quote(one: Happening, chosen: Quoted, screen: Screen, verbose: bool) -> list[str]:
         at = chosen.source if chosen.line is None else f"{chosen.source}:{chosen.line}"
         bar = " " * 16 + "| "
         if verbose:
@@ -122,6 +127,13 @@ class Story:
             if told and any(_touches(proof.offset, proof.source, self) for proof in one.proof):
                 lines += ["", *writer.finding(one)]
         return lines
+
+
+def _chosen(one: Happening, quotes: Mapping[Place, Quoted]) -> Quoted | None:
+    """The line that proves it: the one with the server's message for it."""
+    found = [quotes[place] for place in one.places if place in quotes]
+    proving = [quote for quote in found if any(word and word in quote.text for word in one.says)]
+    return proving[0] if proving else found[0] if found and not one.says else None
 
 
 def _touches(offset: int | None, source: str, story: Story) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from lkdoctor.report.json_v1 import Finding, Report
+from lkdoctor.report.json_v1 import Dispatch, Finding, Report, Source
 
 _RANK = {"info": 10, "warning": 20, "error": 30}
 
@@ -45,6 +45,16 @@ def where(one: Finding) -> str:
     return f"{subject.kind} {subject.id}".strip()
 
 
+def open_question(one: Dispatch) -> bool:
+    """True for a dispatch whose outcome stays open, and that somebody asked for (else nobody misses the agent)."""
+    return one.outcome in {"unknown", "not-assigned"} and one.origin != "implicit"
+
+
+def usable(one: Source) -> bool:
+    """True for a source that something could be read from."""
+    return one.kind == "server_log" and not one.unusable
+
+
 def counts(one: Finding, fail_on: str) -> bool:
     """True when this finding is one of those that the verdict rests on."""
     own = one.code in {"LKD901", "LKD902"}
@@ -53,6 +63,8 @@ def counts(one: Finding, fail_on: str) -> bool:
 
 def headline(report: Report) -> str:
     """The verdict in one sentence."""
+    if not any(usable(one) for one in report.sources):
+        return f"Nothing could be looked at: {report.errors[0]}" if report.errors else "Nothing could be looked at."
     if report.verdict == "problems":
         guilty = [one for one in report.findings if counts(one, report.gate.fail_on)]
         worst = guilty[0]
@@ -60,13 +72,11 @@ def headline(report: Report) -> str:
             return f"Fault found: {first_sentence(worst.message)}"
         return f"{len(guilty):,} faults found. The worst: {first_sentence(worst.message)}"
     if report.verdict == "inconclusive":
-        undecided = [one for one in report.dispatches if one.outcome in {"unknown", "not-assigned"}]
+        undecided = [one for one in report.dispatches if open_question(one)]
         return (
             f"Cannot tell: of {counted(report.totals.dispatches, 'dispatch', 'dispatches')}, {len(undecided):,} "
             f"{'stays' if len(undecided) == 1 else 'stay'} open with this evidence. What to fetch stands below."
         )
-    if not any(not one.unusable for one in report.sources):
-        return "Nothing could be looked at."
     if report.totals.dispatches == 0:
         return "No fault found, and nothing to judge: no agent was dispatched in this evidence."
     return f"No fault found in {counted(report.totals.dispatches, 'dispatch', 'dispatches')}."
@@ -80,7 +90,7 @@ def first_sentence(message: str) -> str:
 
 def looked_at(report: Report) -> str:
     """How much the verdict rests on."""
-    used = [one for one in report.sources if one.kind == "server_log" and not one.unusable]
+    used = [one for one in report.sources if usable(one)]
     lines = [one.lines for one in used]
     known = [count for count in lines if count is not None]
     size = (

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from lkdoctor.dispatch.model import SourceNote, Stories
+from lkdoctor.dispatch.model import Coverage, SourceNote, Stories
 from lkdoctor.doctor import engine
 from lkdoctor.doctor.codes import NAME_NOT_SERVED, NO_HEADROOM, NO_RESPONSE
 from lkdoctor.doctor.engine import Result
-from lkdoctor.doctor.evidence import Coverage, Dispatches, Evidence, Sources, Workers
+from lkdoctor.doctor.evidence import Dispatches, Evidence, Sources, Workers
 from lkdoctor.doctor.finding import Code, Finding, Inconclusive, Subject
 from lkdoctor.doctor.registry import Check, CheckFunction, describe
 

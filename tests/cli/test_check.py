@@ -1,0 +1,153 @@
+"""`lkdoctor check`: inputs in any mix, narrowing, and where the output goes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.running import FAULTY, HEALTHY, call, run
+from tests.recorded import case
+
+
+def checked(*arguments: str | Path) -> dict[str, Any]:
+    """The JSON document of a run."""
+    found: dict[str, Any] = json.loads(call("check", *arguments, "--format", "json").stdout)
+    return found
+
+
+def codes(found: dict[str, Any]) -> list[str]:
+    return [one["code"] for one in found["findings"]]
+
+
+def test_files_folders_zips_and_stdin_tell_the_same(tmp_path: Path) -> None:
+    log = FAULTY / "server.log"
+    packed = tmp_path / "case.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.write(log, "case/server.log")
+    squeezed = tmp_path / "server.log.gz"
+    squeezed.write_bytes(gzip.compress(log.read_bytes()))
+    by_stdin = json.loads(run("check", "-", "--format", "json", stdin=log.read_bytes()).out)
+    reports = [by_stdin, *(checked(one) for one in (log, FAULTY, packed, squeezed)), checked("--log", log)]
+    assert {tuple(codes(one)) for one in reports} == {tuple(codes(reports[0]))}
+    assert "LKD202" in codes(reports[0])
+    assert len({json.dumps(one["dispatches"][0] | {"proof": 0, "node": 0}) for one in reports}) == 1
+
+
+def test_without_paths_the_current_folder_is_looked_at(tmp_path: Path) -> None:
+    shutil.copy(HEALTHY / "server.log", tmp_path)
+    assert run("check", cwd=tmp_path).out.startswith("No fault found in 2 dispatches.")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    ran = run("check", cwd=empty)
+    assert ran.status == 2
+    assert "no server log in the current folder" in ran.err
+
+
+def test_a_source_is_named_as_it_was_given() -> None:
+    found = checked(FAULTY / "server.log")
+    assert found["sources"][0]["name"] == str(FAULTY / "server.log")
+    proof = found["findings"][0]["proof"][0]
+    line = (FAULTY / "server.log").read_bytes().splitlines()[proof["line"] - 1].decode()
+    assert "not dispatching agent job" in line
+    assert "not dispatching agent job" in proof["text"]
+
+
+def test_narrowing_to_a_room_and_an_agent() -> None:
+    folder = case("no-headroom-1-13-5")
+    every = checked(folder)
+    assert {one["room"] for one in every["dispatches"]} == {"busy-room", "calm-room"}
+    calm = checked(folder, "--room", "calm-room")
+    assert {one["room"] for one in calm["dispatches"]} == {"calm-room"}
+    assert (codes(calm), calm["verdict"]) == ([], "healthy")
+    busy = checked(folder, "--agent", "inbound-agent")
+    assert (codes(busy), busy["verdict"]) == (["LKD303"], "problems")
+    assert {one["agent_name"] for one in busy["dispatches"]} == {"inbound-agent"}
+
+
+def test_a_selected_symptom_keeps_its_cause() -> None:
+    found = checked(FAULTY, "--select", "LKD301")
+    assert codes(found) == ["LKD202"]
+    assert "LKD301" in [one["code"] for one in found["symptoms"]]
+    assert {one["code"]: one["outcome"] for one in found["checks"]}["LKD303"] == "skipped"
+
+
+def test_what_is_ignored_is_counted() -> None:
+    found = checked(FAULTY, "--ignore", "name-near-miss,LKD311")
+    assert codes(found) == []
+    assert {(one["code"], one["by"]) for one in found["suppressed"]} == {
+        ("LKD202", "--ignore name-near-miss"),
+        ("LKD311", "--ignore LKD311"),
+    }
+    assert "1 finding left out by --ignore LKD311" in run("check", FAULTY, "--ignore", "LKD311").out
+
+
+def test_an_ignored_cause_takes_its_symptoms_along() -> None:
+    found = checked(FAULTY, "--ignore", "LKD202")
+    assert "LKD301" not in codes(found) + [one["code"] for one in found["symptoms"]]
+
+
+def test_since_and_until_cut_the_log() -> None:
+    folder = case("no-headroom-1-13-5")
+    first = checked(folder)["sources"][0]["first_at"]
+    assert checked(folder, "--until", first)["totals"]["dispatches"] == 0
+    assert checked(folder, "--since", first)["totals"]["dispatches"] == 2
+
+
+def test_documents_go_to_files_beside_stdout(tmp_path: Path) -> None:
+    ran = run(
+        "check",
+        FAULTY,
+        "-o",
+        f"json={tmp_path / 'a.json'}",
+        "-o",
+        f"text={tmp_path / 'a.txt'}",
+        environ={"FORCE_COLOR": "1"},
+    )
+    assert ran.status == 1
+    assert json.loads((tmp_path / "a.json").read_text())["verdict"] == "problems"
+    assert "\x1b[" in ran.out
+    assert "\x1b[" not in (tmp_path / "a.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "colored"),
+    [
+        ([], {}, False),
+        (["--color", "always"], {}, True),
+        (["--color", "always"], {"NO_COLOR": "1"}, True),
+        ([], {"FORCE_COLOR": "1"}, True),
+        ([], {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        (["--color", "never"], {"FORCE_COLOR": "1"}, False),
+    ],
+)
+def test_color(options: list[str], environ: dict[str, str], colored: bool) -> None:
+    assert ("\x1b[" in run("check", FAULTY, *options, environ=environ).out) is colored
+
+
+def test_the_width_follows_columns() -> None:
+    narrow = run("check", FAULTY, environ={"COLUMNS": "60"}).out
+    assert max(len(line) for line in narrow.splitlines() if "$ " not in line) <= 60
+
+
+def test_an_output_that_is_not_utf8() -> None:
+    ran = run("check", FAULTY, "-q", environ={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"})
+    assert ran.status == 1
+    assert ran.out.isascii()
+
+
+def test_json_is_the_same_whatever_is_said_on_stderr() -> None:
+    ran = run("check", FAULTY, "--format", "json", "-v", "--color", "always")
+    assert json.loads(ran.out)["verdict"] == "problems"
+    assert "\x1b" not in ran.out
+
+
+def test_help_names_every_option_and_status() -> None:
+    text = run("check", "--help").out
+    for word in ("--select", "--ignore", "--fail-on", "--allow-inconclusive", "--exit-zero", "--since", "--all", "130"):
+        assert word in text

@@ -1,0 +1,177 @@
+"""The exit status is one contract: each status in each format, each with exactly one valid document or none."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lkdoctor.doctor import loader
+from lkdoctor.doctor.codes import NO_HEADROOM
+from lkdoctor.doctor.evidence import Dispatches
+from lkdoctor.doctor.finding import Finding, Inconclusive
+from lkdoctor.doctor.loader import Loaded
+from lkdoctor.doctor.registry import describe
+from tests.cli.running import FAULTY, HEALTHY, OPEN, call, environment, run
+
+FORMATS = ["text", "json"]
+
+
+def breaks(dispatches: Dispatches) -> Iterator[Finding | Inconclusive]:
+    yield from ()
+    raise RuntimeError("this check is broken")
+
+
+def document(out: str, form: str) -> dict[str, Any]:
+    """The JSON on stdout; for text its verdict line only."""
+    if form == "text":
+        assert out.strip()
+        return {}
+    found: dict[str, Any] = json.loads(out)
+    assert found["schema"] == "lkdoctor.report/v1"
+    return found
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    ("folder", "options", "status", "verdict"),
+    [
+        (HEALTHY, [], 0, "healthy"),
+        (FAULTY, [], 1, "problems"),
+        (OPEN, [], 3, "inconclusive"),
+        (OPEN, ["--allow-inconclusive"], 0, "inconclusive"),
+        (OPEN, ["--exit-zero"], 0, "inconclusive"),
+        (FAULTY, ["--exit-zero"], 0, "problems"),
+        (FAULTY, ["--allow-inconclusive"], 1, "problems"),
+        (FAULTY, ["--ignore", "LKD202"], 0, "healthy"),
+        (FAULTY, ["--select", "LKD1xx"], 0, "healthy"),
+        (HEALTHY, ["--fail-on", "info"], 0, "healthy"),
+        (FAULTY, ["--fail-on", "error"], 1, "problems"),
+    ],
+)
+def test_judgements(folder: Path, options: list[str], status: int, verdict: str, form: str) -> None:
+    ran = run("check", folder, "--format", form, *options)
+    assert (ran.status, ran.err) == (status, "")
+    assert document(ran.out, form).get("verdict", verdict) == verdict
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no-such-file.log"], "no-such-file.log: no such file"),
+        (["--log", "no-such-file.log"], "no-such-file.log: no such file"),
+        ([str(FAULTY), "--select", "LKD330"], "there is no code or name 'LKD330'"),
+        ([str(FAULTY), "--ignore", "no-hedroom"], "Did you mean LKD303 (no-headroom)?"),
+        ([str(FAULTY), "--fail-on", "warn"], "'warn' is not one of"),
+        ([str(FAULTY), "-o", "report.json"], "write FORMAT=FILE"),
+        ([str(FAULTY), "-o", "pdf=report.pdf"], "'pdf' is no format"),
+        ([str(FAULTY), "--since", "yesterday"], "'yesterday' is no time"),
+        ([str(FAULTY), "--nonsense"], "No such option"),
+    ],
+)
+def test_wrong_usage_says_what_to_do_and_prints_no_document(arguments: list[str], message: str, form: str) -> None:
+    ran = run("check", *arguments, "--format", form)
+    assert (ran.status, ran.out) == (2, "")
+    assert message in ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_cannot_be_read_at_all_is_wrong_usage_and_still_a_document(form: str, tmp_path: Path) -> None:
+    other = tmp_path / "access.log"
+    other.write_text('127.0.0.1 - - [21/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 12 "-" "curl/8"\n' * 5)
+    ran = run("check", other, "--format", form)
+    assert ran.status == 2
+    assert str(other) in ran.err
+    assert document(ran.out, form).get("verdict") != "healthy"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_broken_check_is_lkdoctors_own_error(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "load", lambda: Loaded((describe(NO_HEADROOM, breaks),)))
+    ran = call("check", HEALTHY, "--format", form)
+    assert ran.exit_code == 4
+    found = document(ran.stdout, form)
+    if form == "json":
+        (finding,) = found["findings"]
+        assert finding["code"] == "LKD901"
+        assert "RuntimeError: this check is broken" in finding["values"]["traceback"]
+    else:
+        assert "Traceback" not in ran.stdout
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_failure_outside_of_checks_still_gives_one_valid_document(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> Loaded:
+        raise RuntimeError("the loader is broken")
+
+    monkeypatch.setattr(loader, "load", fails)
+    ran = call("check", HEALTHY, "--format", form)
+    assert ran.exit_code == 4
+    assert document(ran.stdout, form).get("verdict", "inconclusive") == "inconclusive"
+    assert "the loader is broken" in ran.stdout
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_ctrl_c_tells_what_was_read_until_then(form: str) -> None:
+    """stdin stays open, so the reader waits for more when the signal comes."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lkdoctor", "check", "-", "--format", form],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    assert process.stdin is not None
+    process.stdin.write((FAULTY / "server.log").read_bytes())
+    process.stdin.flush()
+    time.sleep(1.5)  # the imports take a fraction of it; before them Ctrl-C ends a Python program at once
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err.decode()
+    found = document(out.decode(), form)
+    if form == "json":
+        assert found["run"]["interrupted"] is True
+    else:
+        assert "Interrupted: this is what was read until then." in out.decode()
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lkdoctor", "check", str(FAULTY), "--format", "json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read().decode()
+    assert (process.wait(timeout=30), err) == (1, "")
+    process.stderr.close()
+
+
+def test_a_file_that_cannot_be_written_is_said_and_the_rest_is_done(tmp_path: Path) -> None:
+    good = tmp_path / "report.json"
+    ran = run("check", HEALTHY, "-o", f"json={tmp_path / 'none' / 'x.json'}", "-o", f"json={good}")
+    assert ran.status == 2
+    assert "the report was not written there" in ran.err
+    assert json.loads(good.read_text())["verdict"] == "healthy"
+    assert ran.out.startswith("No fault found")
+
+
+def test_a_path_that_cannot_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "server.log").write_text("x")
+    ran = run("check", tmp_path / "server.log" / "inside")
+    assert ran.status == 2
+    assert "Not a directory" in ran.err

@@ -1,0 +1,149 @@
+"""No secret leaves: forms that LiveKit prints, values given at run time, and secrets planted into every recorded case."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lkdoctor.redact import Redactor, mask
+from tests.cli.running import call
+from tests.recorded import CASES
+
+JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjE3MDAwMDAwMDAsImlzcyI6IkFQSWtleSJ9.c2lnbmF0dXJl-PLANTED_jwt"
+TOKEN = r"<secret:[0-9a-f]{4}>"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (JWT, "{T}"),
+        (f"invalid token: {JWT}, error: token is expired (exp)", "invalid token: {T}, error: token is expired (exp)"),
+        ("API Secret: kQ9vPLANTED", "API Secret: {T}"),
+        ('{"turn_password": "PLANTED"}', '{"turn_password": "{T}"}'),
+        (r"{\"turn_password\":\"PLAN\\\"TED\",\"x\":1}", r"{\"turn_password\":\"{T}\",\"x\":1}"),
+        (r'"a": "{\\\"turn_password\\\":\\\"PLANTED\\\"}"', r'"a": "{\\\"turn_password\\\":\\\"{T}\\\"}"'),
+        ("GET /rtc?access_token=PLANTED&auto=1", "GET /rtc?access_token={T}&auto=1"),
+        ("https://b.s3/x?X-Amz-Signature=PLANTED&y=1", "https://b.s3/x?X-Amz-Signature={T}&y=1"),
+        ("redis://user:PLANTED@10.0.0.1:6379", "redis://user:{T}@10.0.0.1:6379"),
+        ("Authorization: Bearer PLANTED.abc", "Authorization: Bearer {T}"),
+        ("LIVEKIT_API_SECRET=PLANTED next", "LIVEKIT_API_SECRET={T} next"),
+        ("OPENAI_API_KEY=sk-PLANTED", "OPENAI_API_KEY={T}"),
+        ('"metadata": "{\\"phone\\":\\"PLANTED\\"}", "k": 1', '"metadata": "{T}", "k": 1'),
+        ('"participantMetadata":"PLANTED"', '"participantMetadata":"{T}"'),
+    ],
+)
+def test_forms_that_are_secret(text: str, expected: str) -> None:
+    masked = mask(text)
+    assert "PLANTED" not in masked
+    assert re.fullmatch(re.escape(expected).replace(re.escape("{T}"), TOKEN), masked)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "permissions denied",
+        "token signature is invalid: signature is invalid",
+        "token has invalid claims: token is expired",
+        "grant roomJoin of the token: missing",
+        '"metadata": ""',
+        "registered worker AW_abc for agent inbound-agent",
+        "the secret is the worker's own",
+        "https://example.org/path?room=support&x=1",
+        '"reason": "token refresh"',
+    ],
+)
+def test_sentences_are_left_alone(text: str) -> None:
+    assert mask(text) == text
+
+
+def test_tokens_are_stable_within_a_run_and_differ_between_runs() -> None:
+    one, other = Redactor(), Redactor()
+    assert one.mask(JWT) == one.mask(JWT)
+    assert one.mask("password=aaaaaaaa") != one.mask("password=bbbbbbbb")
+    assert len({Redactor().mask(JWT) for _ in range(20)}) > 1
+    assert one.mask(JWT) != JWT != other.mask(JWT)
+
+
+@pytest.mark.parametrize("secret", ['s3cr"t\\value', "plain-secret-value", "with space & percent%"])
+def test_values_of_this_run_are_masked_in_every_spelling(secret: str) -> None:
+    import base64
+    from urllib.parse import quote
+
+    redactor = Redactor([secret])
+    once = json.dumps({"a": secret})
+    for text in (
+        f"key {secret} end",
+        once,
+        json.dumps({"log": once}),
+        f"https://x/?s={quote(secret, safe='')}",
+        base64.b64encode(secret.encode()).decode(),
+    ):
+        masked = redactor.mask(text)
+        assert redactor.token(secret) in masked
+        assert secret not in masked
+
+
+def test_a_short_value_would_mask_ordinary_words() -> None:
+    assert Redactor(["room"]).mask("a room") == "a room"
+
+
+def test_structures_are_masked_at_any_depth() -> None:
+    found = Redactor().mask_all({"a": [{"b": (JWT, 3, None)}], JWT: 1})
+    assert JWT not in repr(found)
+    assert found["a"][0]["b"][1:] == (3, None)
+
+
+@given(st.text(max_size=200), st.sampled_from([JWT, 'password="PLANTEDx"', "API Secret: PLANTEDx", ""]))
+def test_masking_twice_changes_nothing_more(text: str, planted: str) -> None:
+    once = mask(text + " " + planted)
+    assert mask(once) == once
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_a_whole_jwt_never_survives(before: str, after: str) -> None:
+    assert "PLANTED_jwt" not in mask(f"{before} {JWT} {after}")
+
+
+PLANTED = {
+    "error": f"invalid token: {JWT}, error: planted",
+    "turn_password": "PLANTED-turn",
+    "raw": json.dumps({"turn_password": "PLANTED-nested", "deep": json.dumps({"api_secret": "PLANTED-deep"})}),
+    "url": "https://h/rtc?access_token=PLANTED-url&x=1",
+    "metadata": json.dumps({"phone": "PLANTED-phone"}),
+}
+
+
+def planted(log: bytes) -> bytes:
+    """The log with secrets in the fields of every record (in front, where a cut line still shows them)."""
+    fields = json.dumps({key: value for key, value in PLANTED.items() if key != "error"})[1:-1]
+    lines = []
+    for line in log.decode("utf-8", "surrogateescape").split("\n"):
+        at = line.find("{")
+        lines.append(f"{line[: at + 1]}{fields}, {line[at + 1 :]}" if at >= 0 and line.rstrip().endswith("}") else line)
+    return "\n".join(lines).encode("utf-8", "surrogateescape")
+
+
+@pytest.mark.parametrize("folder", [one for one in CASES if list(one.glob("server*.log"))], ids=lambda one: one.name)
+def test_secrets_planted_into_a_case_appear_in_no_output(folder: Path, tmp_path: Path) -> None:
+    for log in folder.glob("server*.log"):
+        (tmp_path / log.name).write_bytes(planted(log.read_bytes()))
+    rooms = {one["room"] for one in json.loads(call("check", tmp_path, "--format", "json").stdout)["dispatches"]}
+    outputs = [call("check", tmp_path, *options) for options in (["--format", "json"], ["-v"], ["-q"])]
+    outputs += [call("why", room, tmp_path, "-v") for room in sorted(rooms)[:2] if room]
+    outputs.append(call("workers", tmp_path))
+    for one in outputs:
+        assert "PLANTED" not in one.output, one.output[max(0, one.output.find("PLANTED") - 300) :][:500]
+        assert not re.search(r"eyJ[\w-]{10,}\.", one.output)
+
+
+def test_the_planting_reaches_the_proof(tmp_path: Path) -> None:
+    folder = next(one for one in CASES if one.name == "name-near-miss")
+    (tmp_path / "server.log").write_bytes(planted((folder / "server.log").read_bytes()))
+    found = call("check", tmp_path, "--format", "json").stdout
+    assert json.loads(found)["findings"][0]["code"] == "LKD202"
+    assert "<secret:" in found
