@@ -17,7 +17,6 @@ from multiprocessing.process import BaseProcess
 from typing import Final
 
 import msgspec
-from typing_extensions import Self
 
 from lkdoctor import redact
 from lkdoctor.collect.server_log.streams import Stream, read_stream
@@ -104,7 +103,7 @@ class Readers:
             loads[least] += stream.work + 1
         self._shares = shares
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Readers:
         context = multiprocessing.get_context("spawn")  # the same on every system, and safe beside threads
         salt = redact.of_this_run().salt
         for share in self._shares:
