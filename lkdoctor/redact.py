@@ -42,9 +42,26 @@ _URL_PASSWORD: Final = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s/:@\"']*:)(
 # What stands for "no value": masking it would hide nothing and confuse the reader.
 _EMPTY: Final = frozenset({"", "null", "none", "nil", "true", "false", "0"})
 _KEPT: Final = re.compile(r"<secret:[0-9a-f]{4,}>|<[^<>]*>|\*+")
-_HINTS: Final = re.compile(
-    r"(?i)eyJ|secret|passw|token|sig|bearer|basic|credential|metadata|_API_KEY|LIVEKIT_KEYS|authorization|://|join"
+# No secret without one of these in the text, in lower case; looking for words is ten times as quick as the patterns.
+_HINTS: Final = (
+    "eyj",
+    "secret",
+    "passw",
+    "token",
+    "signature",
+    "bearer",
+    "basic",
+    "credential",
+    "metadata",
+    "_api_key",
+    "livekit_keys",
+    "authorization",
+    "://",
+    "join_request",
+    "join-request",
+    "joinrequest",
 )
+_SIG: Final = re.compile(r"(?<![a-z0-9])sig(?![a-z])")  # the word stands inside of "assigned" as well
 _SHORTEST: Final = 6  # a shorter run-time secret would mask ordinary words
 
 
@@ -93,7 +110,8 @@ class Redactor:
         """`text` with every secret replaced by its token; masking twice changes nothing more."""
         if self._values is not None:
             text = self._values.sub(lambda match: self.token(self._known[match[0]]), text)
-        if not _HINTS.search(text):
+        lower = text.lower()
+        if not any(hint in lower for hint in _HINTS) and ("sig" not in lower or not _SIG.search(lower)):
             return text
         text = _JWT.sub(lambda match: self.token(match[0]), text)
         text = _QUOTED.sub(self._named, text)

@@ -99,6 +99,8 @@ def mixed_versions(
             if not one.sdk or not other.sdk or one.sdk == other.sdk:
                 continue
             since, until = _shared(one, other, last)
+            if until <= since:
+                continue
             takers = [launch.worker_id for _, launch in jobs if since <= (launch.ended_at or 0.0) <= until]
             each = min(takers.count(one.worker_id), takers.count(other.worker_id))
             if each > 1 or (each and until - since > ROLLOUT):

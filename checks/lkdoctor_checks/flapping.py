@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator, Sequence
 
-from lkdoctor.dispatch.model import Dispatch, Outcome, ServerRun, WorkerSession
+from lkdoctor.dispatch.model import Dispatch, Outcome, WorkerSession
 from lkdoctor.doctor.codes import WORKER_FLAPPING
 from lkdoctor.doctor.evidence import Dispatches, ServerRuns, Workers
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
@@ -84,6 +85,12 @@ def worker_flapping(dispatches: Dispatches, workers: Workers, runs: ServerRuns) 
 
 def _chain(sessions: Sequence[WorkerSession], runs: ServerRuns) -> list[WorkerSession]:
     """The longest row of short lives, one after another, within ten minutes."""
+    stops: dict[str, list[float]] = {}
+    for run in runs:
+        if run.stopped_at is not None:
+            stops.setdefault(run.stream, []).append(run.stopped_at)
+    for listed in stops.values():
+        listed.sort()
     short = sorted(
         (
             one
@@ -91,7 +98,7 @@ def _chain(sessions: Sequence[WorkerSession], runs: ServerRuns) -> list[WorkerSe
             if one.registered_at is not None
             and one.closed_at is not None
             and one.closed_at - one.registered_at < SHORT
-            and not any(_server_closed(one, run) for run in runs)
+            and not _near(stops.get(one.stream, []), one.closed_at)  # its server stopped: no fault of the worker
         ),
         key=lambda one: one.registered_at or 0.0,
     )
@@ -100,17 +107,19 @@ def _chain(sessions: Sequence[WorkerSession], runs: ServerRuns) -> list[WorkerSe
         if not row or (one.registered_at or 0.0) >= (row[-1].closed_at or 0.0):
             row.append(one)
     best: list[WorkerSession] = []
+    start = 0
     for index, one in enumerate(row):
-        window = [each for each in row[index:] if (each.closed_at or 0.0) - (one.registered_at or 0.0) <= WINDOW]
-        best = max(best, window, key=len)
+        while (one.closed_at or 0.0) - (row[start].registered_at or 0.0) > WINDOW:
+            start += 1
+        if index + 1 - start > len(best):
+            best = row[start : index + 1]
     return best
 
 
-def _server_closed(session: WorkerSession, run: ServerRun) -> bool:
-    """Did the socket close because its server stopped?"""
-    if session.stream != run.stream or session.closed_at is None or run.stopped_at is None:
-        return False
-    return abs(session.closed_at - run.stopped_at) <= SERVER_WENT
+def _near(stops: Sequence[float], at: float) -> bool:
+    """Is one of these sorted times within a second or two of `at`?"""
+    index = bisect.bisect_left(stops, at - SERVER_WENT)
+    return index < len(stops) and stops[index] <= at + SERVER_WENT
 
 
 def _lost(

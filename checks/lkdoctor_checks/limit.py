@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator
 
 from lkdoctor.dispatch import rules
-from lkdoctor.dispatch.model import Dispatch, Outcome, WorkerSession
+from lkdoctor.dispatch.model import Dispatch, Outcome, ServerRun, WorkerSession
 from lkdoctor.doctor.codes import LIMIT_ZERO, LOAD_NOT_A_NUMBER
 from lkdoctor.doctor.evidence import Dispatches, ServerRuns, Workers
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
@@ -38,10 +39,9 @@ def limit_zero(dispatches: Dispatches, workers: Workers, runs: ServerRuns) -> It
     A machine that is simply too busy, with all workers on it, looks the same in a short log. One assignment is enough to
     rule the limit out.
     """
-    for run in runs:
+    for run, mine in _by_run(dispatches, runs):
         if rules.since(run.version, rules.parse_version("1.11.0") or (1, 11, 0)) is False:
             continue
-        mine = [one for one in dispatches if _in_run(one, run.stream, run.first_at, run.last_at)]
         refused = [one for one in mine if one.outcome is Outcome.NO_HEADROOM]
         if len(refused) < ENOUGH_REFUSALS or any(_was_asked(one) for one in mine):
             continue
@@ -75,12 +75,27 @@ def limit_zero(dispatches: Dispatches, workers: Workers, runs: ServerRuns) -> It
         )
 
 
-def _in_run(one: Dispatch, stream: str, since: float | None, until: float | None) -> bool:
-    """Does the dispatch belong to this run?"""
-    launch, at = one.deciding, words.asked(one)
-    if launch is None or at is None or (launch.node or stream) != stream:
-        return False
-    return (since is None or since <= at) and (until is None or at <= until)
+def _by_run(dispatches: Dispatches, runs: ServerRuns) -> Iterator[tuple[ServerRun, list[Dispatch]]]:
+    """Each run with the dispatches that ended on its node during its life."""
+    by_stream: dict[str | None, list[tuple[float, Dispatch]]] = {}
+    for one in dispatches:
+        launch, at = one.deciding, words.asked(one)
+        if launch is not None and at is not None:
+            by_stream.setdefault(launch.node, []).append((at, one))
+    for listed in by_stream.values():
+        listed.sort(key=lambda pair: pair[0])
+    for run in runs:
+        mine = []
+        for stream in (run.stream, None):  # None: rejected for good or still open, which no line tells
+            listed = by_stream.get(stream, [])
+            start = 0 if run.first_at is None else bisect.bisect_left(listed, run.first_at, key=lambda pair: pair[0])
+            stop = (
+                len(listed)
+                if run.last_at is None
+                else bisect.bisect_right(listed, run.last_at, key=lambda pair: pair[0])
+            )
+            mine += [one for _, one in listed[start:stop]]
+        yield run, mine
 
 
 def _was_asked(one: Dispatch) -> bool:
