@@ -23,12 +23,21 @@ URL_SCHEME = Code(
 UPGRADE_BLOCKED = Code(
     103, "upgrade-blocked", ERROR, "The API answers, but the websocket upgrade does not get through.", (211,)
 )
-API_KEY_UNKNOWN = Code(104, "api-key-unknown", ERROR, "The server does not know the API key.", (211, 502))
+API_KEY_UNKNOWN = Code(
+    104, "api-key-unknown", ERROR, "The server does not know the API key.", (211, 502), status="stable"
+)
 API_SECRET_WRONG = Code(
-    105, "api-secret-wrong", ERROR, "The server knows the API key but refuses the signature.", (211, 502)
+    105,
+    "api-secret-wrong",
+    ERROR,
+    "The server knows the API key but refuses the signature.",
+    (211, 502),
+    status="stable",
 )
 CLOCK_SKEW = Code(106, "clock-skew", ERROR, "Tokens are refused because two clocks disagree.", (503,))
-GRANT_MISSING = Code(107, "grant-missing", ERROR, "Requests are refused because the token lacks a grant.", (504,))
+GRANT_MISSING = Code(
+    107, "grant-missing", ERROR, "Requests are refused because the token lacks a grant.", (504,), status="stable"
+)
 SERVER_VERSION = Code(108, "server-version", ERROR, "The server is too old for what is used.", (301, 307, 509))
 NODES_NOT_SHARED = Code(
     109,
@@ -36,11 +45,17 @@ NODES_NOT_SHARED = Code(
     ERROR,
     "Several server nodes share no bus, so each sees only its own workers.",
     (201, 301, 302, 303, 305, 312),
+    status="stable",
 )
 
 # -- LKD2xx workers ----------------------------------------------------------------------------------------------------
 NO_WORKER = Code(
-    201, "no-worker", ERROR, "No worker of any name is registered while dispatches are made.", (301, 302, 310)
+    201,
+    "no-worker",
+    ERROR,
+    "No worker of any name is registered while dispatches are made.",
+    (301, 302, 310),
+    status="stable",
 )
 NAME_NEAR_MISS = Code(
     202,
@@ -48,6 +63,7 @@ NAME_NEAR_MISS = Code(
     ERROR,
     "The name asked for differs from a registered one only by case, blank, hyphen or a typing slip.",
     (201, 301, 302, 310),
+    status="stable",
 )
 DUPLICATE_AGENT_NAME = Code(
     203,
@@ -55,9 +71,14 @@ DUPLICATE_AGENT_NAME = Code(
     INFO,
     "Several workers share one agent name; each job goes to one of them, by load.",
     aliases=("shared-agent-name",),
+    status="stable",
 )
 UNNAMED_WORKERS_COMPETE = Code(
-    204, "unnamed-workers-compete", INFO, "Several workers have no name; one of them gets each room."
+    204,
+    "unnamed-workers-compete",
+    INFO,
+    "Several workers have no name; one of them gets each room.",
+    status="stable",
 )
 WORKER_FLAPPING = Code(
     205,
@@ -65,6 +86,7 @@ WORKER_FLAPPING = Code(
     WARNING,
     "A worker registers and drops its connection again and again.",
     (207, 208, 301, 302, 303, 305, 312),
+    status="stable",
 )
 JOB_TYPE_MISMATCH = Code(
     206,
@@ -72,6 +94,7 @@ JOB_TYPE_MISMATCH = Code(
     ERROR,
     "The name is served only for a job type that this dispatch can never raise.",
     (301, 302, 303, 305, 312),
+    status="stable",
 )
 REGISTERED_TOO_LATE = Code(
     207,
@@ -79,9 +102,15 @@ REGISTERED_TOO_LATE = Code(
     ERROR,
     "The worker registered after the dispatch had been tried; nothing is retried.",
     (301, 302, 303, 305, 312),
+    status="stable",
 )
 WORKER_GONE = Code(
-    208, "worker-gone", ERROR, "The worker had left before the dispatch was made.", (301, 302, 303, 305, 312)
+    208,
+    "worker-gone",
+    ERROR,
+    "The worker had left before the dispatch was made.",
+    (301, 302, 303, 305, 312),
+    status="stable",
 )
 DEPLOYMENT_ISOLATED = Code(
     209,
@@ -89,20 +118,27 @@ DEPLOYMENT_ISOLATED = Code(
     ERROR,
     "The worker registered under a deployment that the dispatch does not name.",
     (301, 302, 303, 305, 312),
+    status="stable",
 )
 REGISTRATION_REFUSED = Code(
-    210, "registration-refused", ERROR, "A worker opened its socket and was not registered.", (201, 301, 302)
+    210,
+    "registration-refused",
+    ERROR,
+    "A worker opened its socket and was not registered.",
+    (201, 301, 302),
+    status="stable",
 )
 WORKER_CANNOT_CONNECT = Code(
     211, "worker-cannot-connect", ERROR, "The worker cannot reach the server.", (201, 301, 302)
 )
-VERSION_SPLIT = Code(212, "version-split", WARNING, "Workers of one name run different SDK versions.")
+VERSION_SPLIT = Code(212, "version-split", WARNING, "Workers of one name run different SDK versions.", status="stable")
 WORKER_DRAINING = Code(
     213,
     "worker-draining",
     ERROR,
     "The workers of the name were shutting down, which the server reports in the words of overload.",
     (301, 302, 303, 305, 312, 411),
+    status="stable",
 )
 
 # -- LKD3xx dispatch ---------------------------------------------------------------------------------------------------
@@ -112,6 +148,7 @@ NAME_NOT_SERVED = Code(
     ERROR,
     "Nobody served the agent name when it was asked for.",
     aliases=("no-worker-available",),
+    status="stable",
 )
 NO_RESPONSE = Code(
     302,
@@ -126,16 +163,22 @@ NO_HEADROOM = Code(
     ERROR,
     "No worker of the agent name had headroom, so the server asked none of them.",
     aliases=("no-servers-available",),
+    status="stable",
 )
-DECLINED = Code(304, "declined", ERROR, "Every worker that was asked declined the job.")
+DECLINED = Code(304, "declined", ERROR, "Every worker that was asked declined the job.", status="stable")
 ANSWER_TIMEOUT = Code(
-    305, "answer-timeout", ERROR, "The worker that was asked did not answer within the server's budget."
+    305,
+    "answer-timeout",
+    ERROR,
+    "The worker that was asked did not answer within the server's budget.",
+    status="stable",
 )
 REJECTED_TERMINALLY = Code(
     306,
     "rejected-terminally",
     ERROR,
     "The worker's reject ended the dispatch as a success; nobody else was asked.",
+    status="stable",
 )
 TOKEN_AGENTS_IGNORED = Code(
     307,
@@ -143,26 +186,35 @@ TOKEN_AGENTS_IGNORED = Code(
     ERROR,
     "The room existed already, so the agents named at its creation or in the token were never read.",
     (310,),
+    status="stable",
 )
-DOUBLED_DISPATCH = Code(308, "doubled-dispatch", WARNING, "One agent name was dispatched twice into one room.")
+DOUBLED_DISPATCH = Code(
+    308, "doubled-dispatch", WARNING, "One agent name was dispatched twice into one room.", status="stable"
+)
 IMPLICIT_DISPATCH_ONLY = Code(
     309,
     "implicit-dispatch-only",
     WARNING,
     "Only the unnamed dispatch was made, although the workers have names.",
     (302, 310),
+    status="stable",
 )
-NEVER_ASKED = Code(310, "never-asked", INFO, "No dispatch for that agent name was ever made.")
+NEVER_ASKED = Code(310, "never-asked", INFO, "No dispatch for that agent name was ever made.", status="stable")
 OTHER_TYPE_NOISE = Code(
-    311, "other-type-noise", INFO, "Alarming lines for job types that nobody serves; they are harmless."
+    311,
+    "other-type-noise",
+    INFO,
+    "Alarming lines for job types that nobody serves; they are harmless.",
+    status="stable",
 )
-SLOW_DISPATCH = Code(312, "slow-dispatch", WARNING, "The agent was assigned, but late.")
+SLOW_DISPATCH = Code(312, "slow-dispatch", WARNING, "The agent was assigned, but late.", status="stable")
 ANSWERED_TOO_LATE = Code(
     313,
     "answered-too-late",
     WARNING,
     "The server gave up on the worker, which took the job all the same: an agent runs that no list shows.",
     (305,),
+    status="stable",
 )
 NODE_JAMMED = Code(
     314,
@@ -170,6 +222,7 @@ NODE_JAMMED = Code(
     ERROR,
     "Unanswered requests to a hung worker hold up every other agent of that node.",
     (301, 302, 303, 305, 312),
+    status="stable",
 )
 NOT_ASSIGNED = Code(315, "not-assigned", ERROR, "The API lists the dispatch, but no job came of it.")
 
@@ -199,6 +252,7 @@ LIMIT_ZERO = Code(
     ERROR,
     "The server's load limit is 0, so it never dispatches anything.",
     (301, 302, 303, 305, 312, 401),
+    status="stable",
 )
 LOAD_NOT_A_NUMBER = Code(
     407,
@@ -206,6 +260,7 @@ LOAD_NOT_A_NUMBER = Code(
     ERROR,
     "One worker's load is not a number, which switches off every worker of its name on that node.",
     (301, 302, 303, 305, 312),
+    status="stable",
 )
 NEVER_FULL = Code(
     408, "never-full", WARNING, "The worker never marks itself full, so only the server refuses, silently.", (303,)
@@ -241,7 +296,11 @@ EXPECTATION_UNMET = Code(515, "expectation-unmet", ERROR, "The evidence contradi
 
 # -- LKD6xx after the assignment ---------------------------------------------------------------------------------------
 ASSIGNED_NEVER_JOINED = Code(
-    601, "assigned-never-joined", ERROR, "A worker took the job, and no agent came into the room."
+    601,
+    "assigned-never-joined",
+    ERROR,
+    "A worker took the job, and no agent came into the room.",
+    status="stable",
 )
 JOB_CRASHED = Code(602, "job-crashed", ERROR, "The job crashed.", (601, 606))
 PROCESS_START_TIMEOUT = Code(603, "process-start-timeout", ERROR, "The job's process did not start in time.", (601,))
@@ -252,9 +311,14 @@ IDENTITY_CLASH = Code(
     ERROR,
     "Two agents used one identity in a room; one or both were thrown out.",
     (601, 606),
+    status="stable",
 )
 NO_REDISPATCH = Code(
-    606, "no-redispatch", ERROR, "The only worker of a running job died, and the room stays without an agent."
+    606,
+    "no-redispatch",
+    ERROR,
+    "The only worker of a running job died, and the room stays without an agent.",
+    status="stable",
 )
 REJOIN_OLD_ROOM = Code(
     607,
@@ -262,8 +326,11 @@ REJOIN_OLD_ROOM = Code(
     ERROR,
     "A user came back into a room that still lived, whose agent had already gone.",
     (307, 310),
+    status="stable",
 )
-IDLE_CLOSE = Code(608, "idle-close", WARNING, "A room with agents only was closed by its empty timeout.")
+IDLE_CLOSE = Code(
+    608, "idle-close", WARNING, "A room with agents only was closed by its empty timeout.", status="stable"
+)
 STALE_STATUS = Code(609, "stale-status", INFO, "The dispatch says running although its agent has gone.")
 
 # -- LKD7xx agent to agent ---------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def test_the_published_schema_is_current() -> None:
 @pytest.mark.parametrize("folder", CASES, ids=lambda one: one.name)
 def test_every_recorded_case_follows_the_schema(folder: Path, validator: jsonschema.Draft202012Validator) -> None:
     found = document(folder)
-    validator.validate(found)
+    assert not list(validator.iter_errors(found))
     assert set(found) >= TOP
     assert all(set(one) >= FINDING for one in found["findings"] + found["symptoms"])
     assert all(set(one) >= DISPATCH for one in found["dispatches"])
@@ -56,13 +57,14 @@ def test_every_recorded_case_follows_the_schema(folder: Path, validator: jsonsch
 
 def test_the_schema_refuses_what_breaks_the_contract(validator: jsonschema.Draft202012Validator) -> None:
     found = document(case("no-headroom-1-13-5"))
-    for spoil in (
+    spoils: list[Callable[[dict[str, Any]], object]] = [
         lambda one: one.pop("verdict"),
         lambda one: one.update(verdict="fine"),
         lambda one: one["findings"][0].pop("fingerprint"),
         lambda one: one["dispatches"][0].update(outcome="lost"),
         lambda one: one.update(schema="lkdoctor.report/v2"),
-    ):
+    ]
+    for spoil in spoils:
         broken = json.loads(json.dumps(found))
         spoil(broken)
         assert not validator.is_valid(broken)
