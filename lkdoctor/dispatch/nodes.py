@@ -21,6 +21,7 @@ class Nodes:
         self._on_end = on_end
         self._runs: dict[str, ServerRun] = {}
         self._busy: set[str] = set()  # streams whose current run has said more than its start-up lines
+        self._open: dict[str, dict[str, WorkerSession]] = {}  # by stream, sessions of its current run
         self._refusals: dict[tuple[str, int, str, str | None], Refusal] = {}
 
     def handlers(self) -> Mapping[What, Handler]:
@@ -82,8 +83,8 @@ class Nodes:
         """The process is gone, and with it its workers and (without redis) its rooms; no line says so."""
         if run.stopped_at is None:
             run.stopped_at = run.last_at
-        for worker in self.stories.workers.values():
-            if worker.stream == run.stream and worker.closed_at is None:
+        for worker in self._open.pop(run.stream, {}).values():
+            if worker.closed_at is None:
                 worker.closed_at = run.last_at
         self._on_end(run)
 
@@ -125,6 +126,7 @@ class Nodes:
         if worker is None:
             worker = WorkerSession(worker_id, event.stream, first_seen_at=event.at)
             self.stories.workers[worker_id] = worker
+            self._open.setdefault(event.stream, {})[worker_id] = worker
         worker.last_seen_at = event.at
         return worker
 
@@ -165,6 +167,7 @@ class Nodes:
         self.learn(worker, fields)
         if worker.closed_at is None:
             worker.closed_at = event.at
+            self._open.get(worker.stream, {}).pop(worker.worker_id, None)
         if event.what is What.WORKER_CLOSED:
             worker.proof.append(event.place)
 

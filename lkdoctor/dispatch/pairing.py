@@ -122,7 +122,9 @@ class Pairing:
             return False
         near: Launch | None = None
         near_gap = 1.0
-        for launch in self.ended.get(key, ()):
+        for launch in reversed(self.ended.get(key, ())):
+            if line.at is not None and launch.ended_at is not None and launch.ended_at < line.at - 2:
+                break  # they stand in the order of their ends
             if id(launch) in self._confirmed or not _same_ending(launch.outcome, line.ending.outcome):
                 continue
             gap = 0.0 if line.at is None or launch.ended_at is None else abs(line.at - launch.ended_at)
