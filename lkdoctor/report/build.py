@@ -93,7 +93,9 @@ def build(
     for one in stories.dispatches:
         by_outcome[one.outcome.value] = by_outcome.get(one.outcome.value, 0) + 1
     severities = [one.severity for one in diagnosis.findings]
-    judged = gate.verdict(diagnosis.findings, stories.dispatches, settings.fail_on)
+    judged = gate.verdict(
+        diagnosis.findings, stories.dispatches, settings.fail_on, hides_info=stories.coverage.hides_info
+    )
     if judged == "healthy" and run.errors:
         judged = "inconclusive"  # nothing was judged: lkdoctor failed, or no input could be read
     return doc.Report(

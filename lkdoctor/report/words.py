@@ -73,6 +73,8 @@ def headline(report: Report) -> str:
         return f"{len(guilty):,} faults found. The worst: {first_sentence(worst.message)}"
     if report.verdict == "inconclusive":
         undecided = [one for one in report.dispatches if open_question(one)]
+        if not undecided:
+            return "Cannot tell: this log does not show how dispatches end. What to fetch stands below."
         return (
             f"Cannot tell: of {counted(report.totals.dispatches, 'dispatch', 'dispatches')}, {len(undecided):,} "
             f"{'stays' if len(undecided) == 1 else 'stay'} open with this evidence. What to fetch stands below."

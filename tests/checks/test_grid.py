@@ -111,7 +111,9 @@ class TestGrid:
     def test_verdict(self, case: Path) -> None:
         """The verdict is the case's."""
         stories, diagnosis = diagnosed(case)
-        assert verdict(diagnosis.findings, stories.dispatches) == expectation(case)["verdict"], told(case)
+        hides = stories.coverage.hides_info
+        judged = verdict(diagnosis.findings, stories.dispatches, hides_info=hides)
+        assert judged == expectation(case)["verdict"], told(case)
 
     def test_dispatches(self, case: Path) -> None:
         """Each dispatch that the case names is there with its outcome, as often as it says."""

@@ -40,6 +40,7 @@ def test_verdict() -> None:
     assert verdict([INFO], [], Severity.INFO) == "problems"
     assert verdict([replace(FAULT, confidence=Confidence.LOW)], []) == "healthy"
     assert verdict([], []) == "healthy"
+    assert verdict([], [], hides_info=True) == "inconclusive"  # silence of a log at level warn is not health
 
 
 def test_own_failures_are_no_fault_of_what_is_looked_at() -> None:
