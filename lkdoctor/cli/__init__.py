@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Final
 
@@ -71,13 +72,32 @@ def group() -> None:
 def main() -> None:
     """The entry point of the console script; never ends in a traceback."""
     try:
-        group(prog_name="lkdoctor")
-    except KeyboardInterrupt:
-        sys.exit(130)
+        status = group(prog_name="lkdoctor", standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        status = ended.exit_code
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        status = _interrupted()
+    except BrokenPipeError:
+        # The reader went away (`| head`); Python flushes stdout once more at exit, into nothing then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
     except Exception as error:  # noqa: BLE001 - the last fence: the user gets a sentence
-        click.echo(
-            f"lkdoctor: internal error: {type(error).__name__}: {error}\n"
-            "Please report it with the command that you ran and the first lines of the input.",
-            err=True,
-        )
-        sys.exit(4)
+        # Ctrl-C while a class is being made reaches us wrapped into a RuntimeError.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            status = _interrupted()
+        else:
+            click.echo(
+                f"lkdoctor: internal error: {type(error).__name__}: {error}\n"
+                "Please report it with the command that you ran and the first lines of the input.",
+                err=True,
+            )
+            status = 4
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _interrupted() -> int:
+    click.echo("lkdoctor: interrupted", err=True)
+    return 130

@@ -24,19 +24,24 @@ UPGRADE_BLOCKED = Code(
     103, "upgrade-blocked", ERROR, "The API answers, but the websocket upgrade does not get through.", (211,)
 )
 API_KEY_UNKNOWN = Code(
-    104, "api-key-unknown", ERROR, "The server does not know the API key.", (211, 502), status="stable"
+    104, "api-key-unknown", ERROR, "The server does not know the API key.", (201, 211, 301, 502), status="stable"
 )
 API_SECRET_WRONG = Code(
     105,
     "api-secret-wrong",
     ERROR,
     "The server knows the API key but refuses the signature.",
-    (211, 502),
+    (201, 211, 301, 502),
     status="stable",
 )
 CLOCK_SKEW = Code(106, "clock-skew", ERROR, "Tokens are refused because two clocks disagree.", (503,))
 GRANT_MISSING = Code(
-    107, "grant-missing", ERROR, "Requests are refused because the token lacks a grant.", (504,), status="stable"
+    107,
+    "grant-missing",
+    ERROR,
+    "Requests are refused because the token lacks a grant.",
+    (201, 301, 504),
+    status="stable",
 )
 SERVER_VERSION = Code(108, "server-version", ERROR, "The server is too old for what is used.", (301, 307, 509))
 NODES_NOT_SHARED = Code(
@@ -74,11 +79,7 @@ DUPLICATE_AGENT_NAME = Code(
     status="stable",
 )
 UNNAMED_WORKERS_COMPETE = Code(
-    204,
-    "unnamed-workers-compete",
-    INFO,
-    "Several workers have no name; one of them gets each room.",
-    status="stable",
+    204, "unnamed-workers-compete", INFO, "Several workers have no name; one of them gets each room.", status="stable"
 )
 WORKER_FLAPPING = Code(
     205,
@@ -156,6 +157,7 @@ NO_RESPONSE = Code(
     ERROR,
     "The server knew the agent name, but nobody listened any more.",
     aliases=("no-response-from-servers",),
+    status="stable",
 )
 NO_HEADROOM = Code(
     303,
@@ -296,11 +298,7 @@ EXPECTATION_UNMET = Code(515, "expectation-unmet", ERROR, "The evidence contradi
 
 # -- LKD6xx after the assignment ---------------------------------------------------------------------------------------
 ASSIGNED_NEVER_JOINED = Code(
-    601,
-    "assigned-never-joined",
-    ERROR,
-    "A worker took the job, and no agent came into the room.",
-    status="stable",
+    601, "assigned-never-joined", ERROR, "A worker took the job, and no agent came into the room.", status="stable"
 )
 JOB_CRASHED = Code(602, "job-crashed", ERROR, "The job crashed.", (601, 606))
 PROCESS_START_TIMEOUT = Code(603, "process-start-timeout", ERROR, "The job's process did not start in time.", (601,))

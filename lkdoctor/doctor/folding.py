@@ -11,10 +11,11 @@ from lkdoctor.doctor.finding import Confidence, Finding, Subject
 SAMPLES = 10  # proof lines kept for one finding: the first and the last ones
 
 
-def order(one: Finding) -> tuple[int, int, bool, str, int, str]:
-    """Worst and surest first, then by code and subject."""
-    return (-one.severity, -one.confidence, one.code.prefix != "LKD", one.code.prefix, one.code.number,
-            one.subject.stable())  # fmt: skip
+def order(one: Finding) -> tuple[int, int, int, bool, str, int, str]:
+    """Worst and surest first, then what hit most dispatches, then by code and subject."""
+    hit = max(len(one.folds), one.count)
+    code = one.code
+    return (-one.severity, -one.confidence, -hit, code.prefix != "LKD", code.prefix, code.number, one.subject.stable())
 
 
 def merge(findings: Iterable[Finding]) -> list[Finding]:

@@ -49,7 +49,7 @@ def test_a_cause_swallows_its_symptom_and_names_it() -> None:
 
 def test_a_cause_of_some_dispatches_leaves_the_others_standing() -> None:
     found = [about(NAME_NOT_SERVED, dispatches=(1, 2)), about(REGISTERED_TOO_LATE, dispatches=(1,))]
-    assert shape(found) == ([207, 301], [])
+    assert shape(found) == ([301, 207], [])
 
 
 def test_two_causes_may_share_one_symptom() -> None:
@@ -99,10 +99,12 @@ def test_other_peoples_codes_are_not_taken_for_ours() -> None:
     assert shape([about(theirs, dispatches=(1,)), about(REGISTERED_TOO_LATE, dispatches=(1,))]) == ([207, 301], [])
 
 
-def test_the_order_is_worst_surest_then_code() -> None:
+def test_the_order_is_worst_surest_most_hit_then_code() -> None:
     found = [
         replace(about(NO_HEADROOM, "x"), severity=Severity.INFO),
         about(WORKER_GONE, "y"),
         replace(about(NO_WORKER, "z"), confidence=Confidence.MEDIUM),
     ]
     assert [one.code.number for one in merge(found)] == [208, 201, 303]
+    hits = [about(NO_WORKER, "a"), about(NAME_NOT_SERVED, "b", dispatches=(1, 2)), about(WORKER_GONE, "c")]
+    assert [one.code.number for one in merge(hits)] == [301, 201, 208]

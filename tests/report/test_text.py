@@ -115,17 +115,17 @@ def test_evidence_cannot_move_the_cursor(word: str, shown: str, color: bool) -> 
 
 @pytest.mark.parametrize("name", ["name-near-miss", "two-names-one-room"])
 @pytest.mark.parametrize("width", [60, 100])
-def test_golden(name: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_golden(name: str, width: int) -> None:
     """Regenerate with `python -m tests.report.test_text`."""
     assert golden_text(name, width) == (GOLDEN / f"{name}-{width}.txt").read_text("utf-8")
 
 
 def golden_text(name: str, width: int) -> str:
-    """The text with the case's folder named shortly, whatever it is called here."""
+    """The text of a recorded log that stands beside its golden files, so that a new recording does not change them."""
     from lkdoctor.cli import pipeline
     from lkdoctor.collect.server_log import LogInput
 
-    wish = pipeline.Wish(inputs=(LogInput(f"{name}/server.log", case(name) / "server.log"),), quiet=True)
+    wish = pipeline.Wish(inputs=(LogInput("server.log", GOLDEN / f"{name}.log"),), quiet=True)
     return write(pipeline.report(pipeline.collect(wish), wish), Screen(width))
 
 

@@ -75,6 +75,19 @@ def _items(index: int, stream: Stream, chunk_bytes: int, progress: Callable[[int
             yield index, "events", _encode(batch[start : start + _BATCH])
 
 
+@contextlib.contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """A process started inside is deaf to Ctrl-C from its first instruction on, before it can say so itself."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Readers:
     """The processes, for as long as the `with` lasts."""
 
@@ -113,7 +126,8 @@ class Readers:
                 args=(theirs, share, self._chunk_bytes, salt),
                 daemon=True,
             )
-            process.start()
+            with _without_ctrl_c():
+                process.start()
             theirs.close()
             self._pipes.append(ours)
             self._read[ours] = 0
