@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 
 from lkdoctor.dispatch.facts import Place
-from lkdoctor.dispatch.model import Certainty, Dispatch, Launch, Outcome, Room, ServerRun, WorkerSession
+from lkdoctor.dispatch.model import NAME_NOT_PRINTED, Certainty, Dispatch, Launch, Outcome, Room, ServerRun, WorkerSession
 from lkdoctor.doctor.finding import Confidence, Fix, Subject
 
 MAX_PROOF = 6
@@ -17,6 +17,8 @@ MAX_LISTED = 5
 # -- words ------------------------------------------------------------------------------------------------------------
 def quoted(name: str) -> str:
     """The agent name in quotes; the empty name is the unnamed worker, which has no name to quote."""
+    if name == NAME_NOT_PRINTED:
+        return "an agent that the lines do not name"
     return f'"{name}"' if name else "the unnamed agent"
 
 
@@ -219,6 +221,7 @@ def shell(text: str) -> str:
 
 def dispatch_command(room: str, agent_name: str) -> str:
     """The command line that asks for the agent in a live room."""
+    agent_name = "AGENT" if agent_name == NAME_NOT_PRINTED else agent_name
     return f"lk dispatch create --room {shlex.quote(room or 'ROOM')} --agent-name {shlex.quote(agent_name)}"
 
 

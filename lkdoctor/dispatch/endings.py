@@ -8,7 +8,7 @@ from typing import Final
 from lkdoctor.dispatch import rules
 from lkdoctor.dispatch.facts import Event, Fields, What
 from lkdoctor.dispatch.lobby import Lobby
-from lkdoctor.dispatch.model import Dispatch, Launch, Origin, Outcome, Room, Stories
+from lkdoctor.dispatch.model import NAME_NOT_PRINTED, Dispatch, Launch, Origin, Outcome, Room, Stories
 from lkdoctor.dispatch.nodes import Handler, Nodes
 from lkdoctor.dispatch.pairing import PATIENCE, Pairing, RequestLine
 
@@ -161,6 +161,8 @@ class Endings:
         if ending is None:
             return
         name, job_type = fields.agentName or "", fields.jobType or rules.JT_ROOM
+        if fields.agentName is None and event.retyped:
+            name = NAME_NOT_PRINTED
         if ending.proves_type:
             self.nodes.served(name, job_type)
         early = self.nodes.cut_before(event, rules.SETTLE + 1)

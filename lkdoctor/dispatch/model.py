@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from lkdoctor.dispatch.facts import Place
 
 
+NAME_NOT_PRINTED = "(name not printed)"  # the agent name of a pasted line that has none; "" is the unnamed agent
+
+
 class Outcome(str, enum.Enum):
     """How a dispatch or a launch ended; the words are a contract (JSON, docs)."""
 
