@@ -7,7 +7,16 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 
 from lkdoctor.dispatch.facts import Place
-from lkdoctor.dispatch.model import NAME_NOT_PRINTED, Certainty, Dispatch, Launch, Outcome, Room, ServerRun, WorkerSession
+from lkdoctor.dispatch.model import (
+    NAME_NOT_PRINTED,
+    Certainty,
+    Dispatch,
+    Launch,
+    Outcome,
+    Room,
+    ServerRun,
+    WorkerSession,
+)
 from lkdoctor.doctor.finding import Confidence, Fix, Subject
 
 MAX_PROOF = 6

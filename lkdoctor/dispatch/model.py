@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from lkdoctor.dispatch.facts import Place
 
-
 NAME_NOT_PRINTED = "(name not printed)"  # the agent name of a pasted line that has none; "" is the unnamed agent
 
 

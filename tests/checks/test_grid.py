@@ -25,7 +25,7 @@ else:
     import tomli as tomllib
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
-CASES = sorted(path.parent for path in FIXTURES.glob("*/scenario.toml"))
+CASES = sorted(path.parent for form in ("*", "excerpts/*") for path in FIXTURES.glob(f"{form}/scenario.toml"))
 
 
 def logs_of(case: Path) -> list[Path]:
