@@ -68,6 +68,7 @@ class _Interrupt:
 
     def __init__(self) -> None:
         self.asked = False
+        self._reading = False
         self._before: Any = None
 
     def __enter__(self) -> _Interrupt:
@@ -85,13 +86,22 @@ class _Interrupt:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+        # A read that waits for more goes on after a handler that returns. Joining is never broken off: its state is told.
+        if self._reading:
+            raise _StoppedError
 
     def watch(self, events: Iterable[Event]) -> Iterator[Event]:
         """`events` until Ctrl-C."""
+        iterator = iter(events)
         try:
-            for event in events:
-                if self.asked:
+            while not self.asked:
+                self._reading = True
+                try:
+                    event = next(iterator)
+                except StopIteration:
                     return
+                finally:
+                    self._reading = False
                 yield event
         except _StoppedError:
             return

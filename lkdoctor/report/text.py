@@ -90,8 +90,6 @@ class Text:
         lines = self.screen.wrap(headline(self.report), style=style)
         if any(usable(one) for one in self.report.sources):
             lines += self.screen.wrap(looked_at(self.report), style="dim")
-        if self.report.run.interrupted:
-            lines += self.screen.wrap("Interrupted: this is what was read until then.", style="warning")
         return lines
 
     def _head(self, title: str) -> list[str]:

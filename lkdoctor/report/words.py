@@ -62,7 +62,11 @@ def counts(one: Finding, fail_on: str) -> bool:
 
 
 def headline(report: Report) -> str:
-    """The verdict in one sentence."""
+    """The verdict in one sentence; after Ctrl-C that of what was read until then."""
+    return f"Interrupted, so far: {_verdict(report)}" if report.run.interrupted else _verdict(report)
+
+
+def _verdict(report: Report) -> str:
     if not any(usable(one) for one in report.sources):
         return f"Nothing could be looked at: {report.errors[0]}" if report.errors else "Nothing could be looked at."
     if report.verdict == "problems":

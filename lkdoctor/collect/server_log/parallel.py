@@ -119,21 +119,23 @@ class Readers:
     def __enter__(self) -> Readers:
         context = multiprocessing.get_context("spawn")  # the same on every system, and safe beside threads
         salt = redact.of_this_run().salt
-        for share in self._shares:
-            ours, theirs = context.Pipe()
-            process = context.Process(
-                target=_serve,
-                args=(theirs, share, self._chunk_bytes, salt),
-                daemon=True,
-            )
-            with _without_ctrl_c():
+        with _without_ctrl_c():
+            for share in self._shares:
+                ours, theirs = context.Pipe()
+                process = context.Process(
+                    target=_serve,
+                    args=(theirs, share, self._chunk_bytes, salt),
+                    daemon=True,
+                )
                 process.start()
-            theirs.close()
-            self._pipes.append(ours)
-            self._read[ours] = 0
-            self.processes.append(process)
-            for index, _ in share:
-                self._pipe_of[index] = ours
+                theirs.close()
+                self._pipes.append(ours)
+                self._read[ours] = 0
+                self.processes.append(process)
+                for index, _ in share:
+                    self._pipe_of[index] = ours
+        # Threads only now: a signal that is blocked here would reach Python through them.
+        for ours, share in zip(self._pipes, self._shares, strict=True):
             threading.Thread(
                 target=self._receive,
                 args=(ours, [one[0] for one in share]),
