@@ -28,4 +28,4 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         return
     if os.environ.get("LKDOCTOR_REQUIRE_LIVE") == "1":
         pytest.fail(f"not run although LKDOCTOR_REQUIRE_LIVE=1: {reason}", pytrace=False)
-    pytest.skip(reason)
+    pytest.skip(f"{item.name} was not run: {reason}")  # with the name, or pytest folds all into one line

@@ -16,8 +16,6 @@ from fixtures.lab.scenarios import REGISTRY
 from fixtures.lab.servers import running
 from fixtures.lab.verify import differences, verify
 
-pytestmark = pytest.mark.live
-
 REPRESENTATIVE = (
     "name-not-served",
     "no-headroom-1-8-4",
@@ -30,6 +28,7 @@ REPRESENTATIVE = (
 )
 
 
+@pytest.mark.live
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_worker_gets_its_job(version: str, tmp_path: Path) -> None:
     """A server comes up, a raw worker registers, is asked, accepts, joins; the log and the API say the same."""
@@ -67,6 +66,7 @@ def replayed() -> dict[str, list[str]]:
     return dict(zip(REPRESENTATIVE, asyncio.run(play()), strict=True))
 
 
+@pytest.mark.live
 @pytest.mark.parametrize("name", REPRESENTATIVE)
 def test_recording_still_holds(name: str, replayed: dict[str, list[str]]) -> None:
     assert replayed[name] == []
