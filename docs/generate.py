@@ -16,6 +16,7 @@ from lkdoctor.cli import pipeline
 from lkdoctor.cli.demo import DEFAULT
 from lkdoctor.collect.server_log import LogInput
 from lkdoctor.doctor import handbook, loader
+from lkdoctor.doctor.finding import Code
 from lkdoctor.report import json_v1
 from lkdoctor.report.screen import Screen
 from lkdoctor.report.text import write
@@ -92,13 +93,6 @@ def demo(known: dict[str, Scenario]) -> Iterator[tuple[Path, bytes]]:
 
 def checks_page(known: dict[str, Scenario]) -> str:
     """docs/checks.md."""
-    raised: dict[str, list[str]] = {}
-    absent: dict[str, list[str]] = {}
-    for name, scenario in known.items():
-        for word in raises(scenario):
-            raised.setdefault(word, []).append(name)
-        for word in scenario.get("expect", {}).get("absent", []):
-            absent.setdefault(word, []).append(name)
     pages = [one for one in handbook.pages(loader.load().checks) if one.code.prefix == "LKD"]
     lines = [
         "# Checks",
@@ -117,7 +111,7 @@ def checks_page(known: dict[str, Scenario]) -> str:
     ]
     for page in pages:
         code = page.code
-        cells = [_cell(raised, absent, code.id) if source == "server_log" else "" for source in handbook.SOURCES]
+        cells = [_cell(known, code) if source == "server_log" else "" for source in handbook.SOURCES]
         anchor = f"[{code.id}](#{code.id.lower()}-{code.name})"
         lines.append(f"| {anchor} | {code.name} | {code.severity.word} | {code.status} | {' | '.join(cells)} |")
     family = ""
@@ -129,12 +123,17 @@ def checks_page(known: dict[str, Scenario]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(raised: dict[str, list[str]], absent: dict[str, list[str]], code: str) -> str:
-    if code not in raised:
+def _cell(known: dict[str, Scenario], code: Code) -> str:
+    """The case that raises the code (its namesake before others), and the nearest look-alike (a healthy one first)."""
+    raising = [name for name, scenario in known.items() if code.id in raises(scenario)]
+    if not raising:
         return ""
-    shown = f"[{raised[code][0]}](../fixtures/{raised[code][0]})"
-    alike = next((name for name in absent.get(code, []) if name not in raised[code]), None)
-    return f"{shown}, not [{alike}](../fixtures/{alike})" if alike else shown
+    shown = min(raising, key=lambda name: (not name.startswith(code.name), len(raises(known[name])), name))
+    absent = {name: one["expect"].get("absent", []) for name, one in known.items()}
+    # The fewer codes a case is made to spare, the more it is made for this one.
+    alike = [name for name, codes in absent.items() if code.id in codes and name not in raising]
+    alike.sort(key=lambda name: (not known[name].get("healthy"), len(absent[name]), name))
+    return ", not ".join(f"[{name}](../fixtures/{name})" for name in (shown, *alike[:1]))
 
 
 def _page(one: handbook.Page) -> Iterator[str]:
