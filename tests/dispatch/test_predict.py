@@ -12,7 +12,9 @@ from lkdoctor.dispatch.predict import AgentWanted, Ignored, PlannedWorker, Step,
 A = AgentWanted("inbound")
 
 
-def outcomes(steps: list[Step], workers: list[PlannedWorker], version: str = "1.13.5", **kw: float) -> list[set[Outcome]]:
+def outcomes(
+    steps: list[Step], workers: list[PlannedWorker], version: str = "1.13.5", **kw: float
+) -> list[set[Outcome]]:
     predictions, _ = predict_room(steps, workers, version, **kw)
     return [set(one.outcomes) for one in predictions]
 

@@ -32,9 +32,7 @@ NOBODY_ASKED = {Outcome.NAME_NOT_SERVED, Outcome.NO_RESPONSE, Outcome.NO_HEADROO
         ("1.8.4", 0.4, False, False),
     ],
 )
-def test_random_worlds(
-    version: str, share: float, unnamed: bool, json_log: bool, tmp_path: Path
-) -> None:
+def test_random_worlds(version: str, share: float, unnamed: bool, json_log: bool, tmp_path: Path) -> None:
     seed = int(os.environ.get("LKDOCTOR_SEED", random.SystemRandom().randrange(10**6)))
     dice = random.Random(f"{seed}-{version}-{unnamed}")
     deployments = version == "1.13.5"  # tokens with a deployment are refused up to 1.11.0
@@ -80,10 +78,15 @@ def disagree(truth: Truth, played: Played, version: str, stories: dict[str, list
             continue
         else:
             told.remove(story)
-        if story.outcome is Outcome.UNKNOWN and len([one for one in predictions if one.agent_name == story.agent_name]) > 1:
+        if (
+            story.outcome is Outcome.UNKNOWN
+            and len([one for one in predictions if one.agent_name == story.agent_name]) > 1
+        ):
             continue  # two requests of one name in one room: a line without a room, or without a deployment, fits both
         if story.outcome not in predicted.outcomes:
-            problems.append(f"{predicted.agent_name!r}: story {story.outcome.value}, predicted {_set(predicted.outcomes)}")
+            problems.append(
+                f"{predicted.agent_name!r}: story {story.outcome.value}, predicted {_set(predicted.outcomes)}"
+            )
         if story.outcome not in happened:
             problems.append(f"{predicted.agent_name!r}: story {story.outcome.value}, truth {_set(happened)}")
         problems += _workers(story, predicted, truth, played)
@@ -107,7 +110,11 @@ def what_happened(entry: dict, truth: Truth, predicted: Prediction, played: Play
         return {Outcome.REJECTED_TERMINALLY}
     answers = {one.worker_id: one.answer for one in played.workers}
     listed_jobs = {job["id"] for one in truth.listed for job in one.get("state", {}).get("jobs", [])}
-    asked = {answers[worker] for worker, name, job, _ in truth.asked if name == predicted.agent_name and job not in listed_jobs}
+    asked = {
+        answers[worker]
+        for worker, name, job, _ in truth.asked
+        if name == predicted.agent_name and job not in listed_jobs
+    }
     same_name = [one for one in truth.listed if one.get("agent_name", "") == predicted.agent_name]
     if not asked:
         return set(NOBODY_ASKED)
@@ -161,5 +168,3 @@ def _words(told: list[Dispatch]) -> list[tuple[str, str, str]]:
 
 def _set(outcomes: set[Outcome] | frozenset[Outcome]) -> list[str]:
     return sorted(one.value for one in outcomes)
-
-
