@@ -1,0 +1,76 @@
+"""The report of very many dispatches lists those at fault and counts all; nothing was judged is never called healthy."""
+
+from __future__ import annotations
+
+import pytest
+
+from lkdoctor.dispatch.model import After, Dispatch, Launch, Origin, Outcome, Stories
+from lkdoctor.doctor.engine import Diagnosis
+from lkdoctor.report.build import LISTED, RunFacts, Settings, build, iso
+from lkdoctor.report.json_v1 import Report
+from lkdoctor.report.screen import Screen
+from lkdoctor.report.text import write
+
+
+def stories(healthy: int, lost: int, never_joined: int = 0) -> Stories:
+    """Dispatches of rooms that only this test knows."""
+
+    def one(number: int, outcome: Outcome, after: After | None) -> Dispatch:
+        launch = Launch("JT_ROOM", float(number), outcome=outcome, decides=True, ended_at=number + 0.2)
+        return Dispatch(
+            f"r{number}", "", "a", Origin.API, float(number), outcome=outcome, after=after, launches=[launch]
+        )
+
+    every = [one(number, Outcome.ASSIGNED, After.JOINED) for number in range(healthy)]
+    every += [one(healthy + number, Outcome.NO_HEADROOM, None) for number in range(lost)]
+    every += [one(healthy + lost + number, Outcome.ASSIGNED, After.NEVER_JOINED) for number in range(never_joined)]
+    return Stories(dispatches=every)
+
+
+def report(of: Stories, settings: Settings | None = None, errors: tuple[str, ...] = ()) -> Report:
+    nothing = Diagnosis((), (), (), ())
+    return build(of, nothing, resolve=lambda _: {}, run=RunFacts(0.0, 0.1, errors=errors), settings=settings)
+
+
+def test_up_to_the_limit_every_dispatch_is_listed() -> None:
+    found = report(stories(LISTED - 1, 1))
+    assert (found.totals.dispatches, found.totals.listed, len(found.dispatches)) == (LISTED, LISTED, LISTED)
+
+
+def test_above_it_those_at_fault_and_the_totals() -> None:
+    found = report(stories(LISTED, 2, never_joined=1))
+    assert (found.totals.dispatches, found.totals.listed) == (LISTED + 3, 3)
+    assert found.totals.by_outcome == {"assigned": LISTED + 1, "no-headroom": 2}
+    assert {(one.outcome, one.after) for one in found.dispatches} == {
+        ("no-headroom", None),
+        ("assigned", "never-joined"),
+    }
+    assert f"and {LISTED:,} more; --all lists them" in write(found, Screen(100))
+
+
+def test_all_lists_all() -> None:
+    assert len(report(stories(LISTED, 2), Settings(list_all=True)).dispatches) == LISTED + 2
+
+
+def test_healthy_ones_that_the_joiner_only_counted_are_in_the_totals() -> None:
+    of = stories(3, 0)
+    of.folded = {"assigned": LISTED}
+    found = report(of)
+    assert (found.totals.dispatches, found.totals.by_outcome["assigned"], found.totals.listed) == (
+        LISTED + 3,
+        LISTED + 3,
+        0,
+    )
+
+
+def test_what_was_not_judged_is_not_healthy() -> None:
+    assert report(Stories()).verdict == "healthy"
+    assert report(Stories(), errors=("nothing could be read",)).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [(None, None), (0.0, "1970-01-01T00:00:00.000Z"), (1769860800.0006, "2026-01-31T12:00:00.001Z")],
+)
+def test_times(at: float | None, text: str | None) -> None:
+    assert iso(at) == text
