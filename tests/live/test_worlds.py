@@ -18,7 +18,7 @@ from lkdoctor.dispatch.stories import join
 
 pytestmark = pytest.mark.live
 
-WORLDS = int(os.environ.get("LKDOCTOR_WORLDS", "60"))
+WORLDS = int(os.environ.get("LKDOCTOR_WORLDS", "100"))
 NOBODY_ASKED = {Outcome.NAME_NOT_SERVED, Outcome.NO_RESPONSE, Outcome.NO_HEADROOM, Outcome.WAITING}
 
 
