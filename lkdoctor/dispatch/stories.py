@@ -80,8 +80,7 @@ class Joiner:
             self._leave(leaving.popleft()[1])
 
     def _leave(self, room: Room) -> None:
-        if not self._lobby.forget(room):
-            return
+        self._lobby.forget(room)
         self._endings.forget(room)
         if self._kept < self._keep or not judge.unremarkable(room):
             self._kept += len(room.dispatches)
@@ -104,6 +103,7 @@ class Joiner:
         for room in stories.rooms:
             verdicts.sort_out(room)
             for dispatch in room.dispatches:
+                dispatch.room_id = room.room_id  # the call that made the room does not name it
                 verdicts.decide(dispatch, room)
             verdicts.follow(room)
             stories.dispatches.extend(room.dispatches)
