@@ -12,6 +12,7 @@ from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 
 LONELY = 15.0  # shorter, the person may have been on the way out, or something may be about to dispatch again
+STOPPING = 10.0  # a worker that is stopped takes its agents out of their rooms this soon after its socket
 WITH_WORKER = 2.0  # a clean exit takes the agent out a moment before its worker's socket
 
 
@@ -178,7 +179,8 @@ def no_redispatch(
 
     ## When it is not a problem
     A worker that lost its socket and registered again while its job's process went on: the agent stays in the room, and
-    nothing is reported. Neither is an agent that had left before its worker, nor a room that people left soon after.
+    nothing is reported, also when that agent says goodbye later on. Neither is an agent that had left before its worker,
+    nor a room that people left soon after.
     """
     by_id = {one.worker_id: one for one in workers}
     lives = words.rooms_by_id(rooms)
@@ -229,6 +231,8 @@ def _left_alone(room: Room, agent: AgentParticipant, closed_at: float, last: flo
     """Did the agent go with its worker, and people stay in the room without any agent?"""
     if agent.left_at is None or agent.left_at < closed_at - WITH_WORKER:
         return False
+    if agent.leave_reason == "CLIENT_REQUEST_LEAVE" and agent.left_at > closed_at + STOPPING:
+        return False  # it had outlived its worker's socket, and went of its own accord
     end = room.closed_at if room.closed_at is not None else last
     since, until = agent.left_at, min(end, last)
     for other in room.agents:

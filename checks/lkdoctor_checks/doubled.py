@@ -89,8 +89,13 @@ def _side_by_side(first: Dispatch, second: Dispatch) -> bool:
     if one is None or other is None or other - one > CLOSE:
         return False
     launch = first.deciding
-    ended = launch.job_ended_at if launch is not None else None
-    return ended is None or other < ended
+    # `job ended` is not printed for every job: an agent that has left, or a dispatch that was deleted, is over, too
+    ends = [
+        launch.job_ended_at if launch is not None else None,
+        first.participant.left_at if first.participant is not None else None,
+        first.deleted_at,
+    ]
+    return all(ended is None or other < ended for ended in ends)
 
 
 def _ways_differ(first: Dispatch, second: Dispatch) -> bool:

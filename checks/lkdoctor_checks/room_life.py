@@ -8,7 +8,7 @@ from lkdoctor.dispatch import rules
 from lkdoctor.dispatch.model import AgentParticipant, Outcome, Room
 from lkdoctor.doctor.codes import IDLE_CLOSE, REJOIN_OLD_ROOM
 from lkdoctor.doctor.evidence import Rooms, ServerRuns
-from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
+from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 
@@ -121,7 +121,8 @@ def idle_close(rooms: Rooms) -> Iterator[Finding | Inconclusive]:
 
     ## How it is decided
     `closing idle room` with `empty timeout`, with agents in the room until it closed, and no person ever (seen: two
-    active agents alone, `empty_timeout` 12 s, closed after 12.9 s, on 1.13.5).
+    active agents alone, `empty_timeout` 12 s, closed after 12.9 s, on 1.13.5). With one agent only, nobody can have been
+    cut off: that is worth knowing, no more.
 
     ## How to fix
     Make the room with an `empty_timeout` as long as the agents need, or let a person, or a SIP or ingress participant,
@@ -149,7 +150,8 @@ def idle_close(rooms: Rooms) -> Iterator[Finding | Inconclusive]:
             f"{words.counted(len(group), 'room')} with agents only ({words.listed(words.marked(room.name) for room in group)}) "
             f"closed by the empty timeout{f', {words.span(min(lives))} after being made' if lives else ''}: agents do "
             "not keep a room open.",
-            IDLE_CLOSE.severity,
+            # One agent alone was waiting for somebody who never came; several may have been at work with each other.
+            IDLE_CLOSE.severity if any(len(room.agents) > 1 for room in group) else Severity.INFO,
             Confidence.HIGH,
             {"rooms": sorted({room.name for room in group})[:20], "seconds": [round(one, 1) for one in lives][:20]},
             words.spread(place for room in group for place in room.proof[-1:]),

@@ -94,6 +94,7 @@ class Endings:
 
     def _not_dispatching(self, event: Event, fields: Fields) -> None:
         room = self.lobby.room(event, fields)
+        room.host = event.stream
         name, job_type = fields.agentName or "", fields.jobType
         if job_type != rules.JT_ROOM and job_type not in self.nodes.types.get(name, ()):
             for dispatch in room.dispatches:

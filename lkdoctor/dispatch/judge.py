@@ -36,7 +36,14 @@ FETCH_START: Final = (
 )
 FETCH_LEVEL: Final = "the same log at `logging.level: info`"
 FETCH_NODES: Final = "the logs of all nodes that share this redis, for the same time"
+FETCH_ALL: Final = "the whole log, without sampling (`logging.sample`), of all nodes"
 FETCH_LATER: Final = "a log that goes on for at least 10 s after the dispatch"
+
+
+# What no other type's launch beside a success ends in: `unremarkable` must not count such rooms away.
+_REFUSED: Final = frozenset(
+    (Outcome.NO_HEADROOM, Outcome.DECLINED, Outcome.ANSWER_TIMEOUT, Outcome.WORKER_CLOSED, Outcome.UNKNOWN)
+)
 
 
 def coverage(stories: Stories) -> Coverage:
@@ -58,10 +65,25 @@ def coverage(stories: Stories) -> Coverage:
     if any(run.redis for run in runs) and (placed - known or most_refusing > len(streams)):
         found.nodes_missing = True
         found.reasons.append(f"other nodes took part whose logs are not here: fetch {FETCH_NODES}")
+    if not late and _jobs_unseen(stories):
+        found.sampled = True
+        found.reasons.append(f"agents joined for jobs that no line assigns, so lines are missing: fetch {FETCH_ALL}")
     if found.timeless:
         found.reasons.append("the lines carry no time, so their order and what lies between is not known")
-    found.complete = not (found.starts_late or found.hides_info or found.nodes_missing or found.timeless)
+    found.complete = not (
+        found.starts_late or found.hides_info or found.nodes_missing or found.timeless or found.sampled
+    )
     return found
+
+
+def _jobs_unseen(stories: Stories) -> bool:
+    """Did an agent of the default identity, which is its job's id, come into a room for a job that no line assigns?"""
+    jobs = {launch.job_id for launch in _launches(stories)}
+    return any(
+        one.identity.startswith("agent-AJ_") and one.joined_at is not None and one.identity[6:] not in jobs
+        for room in stories.rooms
+        for one in room.agents
+    )
 
 
 def _launches(stories: Stories) -> list[Launch]:
@@ -78,6 +100,8 @@ def unremarkable(room: Room) -> bool:
     assigned = 0
     for dispatch in room.dispatches:
         ended = [one for one in dispatch.launches if one.outcome is Outcome.ASSIGNED]
+        if any(one.outcome in _REFUSED for one in dispatch.launches):
+            return False
         if dispatch.origin is Origin.IMPLICIT and not ended:
             continue
         if not ended or (ended[0].seconds or 0.0) > 2 or ended[0].ghost or ended[0].late_answer:
@@ -144,10 +168,14 @@ class Judge:
 
     def decide(self, dispatch: Dispatch, room: Room | None) -> None:
         """Fill outcome, certainty, reason and noise of a dispatch."""
-        types = self.types.get(dispatch.agent_name, set())
+        types = self._types_at(dispatch.agent_name, dispatch.asked_at)
         self._cut_off(dispatch)
         if types:
-            deciding = [one for one in dispatch.launches if one.job_type in types]
+            deciding = [
+                one
+                for one in dispatch.launches
+                if one.outcome is Outcome.ASSIGNED or one.job_type in self._types_at(dispatch.agent_name, one.asked_at)
+            ]
         else:
             deciding = self._of_unseen_name(dispatch)
         if deciding:
@@ -174,6 +202,13 @@ class Judge:
         launch = dispatch.deciding
         if launch is not None:
             dispatch.proof.extend(place for place in launch.proof if place not in dispatch.proof)
+
+    def _types_at(self, name: str, at: float | None) -> set[str]:
+        """Job types that the name's workers register: where they differ, those of the workers that were there then."""
+        types = self.types.get(name, set())
+        if len(types) < 2 or at is None:
+            return types
+        return {one.job_type for one in self.stories.of_name(name) if one.job_type and one.alive_at(at)} or types
 
     def _cut_off(self, dispatch: Dispatch) -> None:
         """A JT_ROOM launch that was never seen to start or end is none; drop what only a guess had opened."""
@@ -257,6 +292,14 @@ class Judge:
                 dispatch.reason = "the evidence ends before the launch must have ended"
                 dispatch.missing = FETCH_LATER
             return
+        if room is not None and room.not_stored:
+            self._unknown(
+                dispatch,
+                f"the server did not store an agent that the room's making named ({room.not_stored}), so nothing was launched "
+                "for it",
+                "ListDispatch of the room, which shows the agents that were stored",
+            )
+            return
         run = self._run(room)
         if self._unsettled(dispatch, room):
             self._unknown(dispatch, "the server stopped before the launch ended", FETCH_LATER)
@@ -328,6 +371,8 @@ class Judge:
             return FETCH_LEVEL
         if found.starts_late or found.timeless:
             return FETCH_START
+        if found.sampled:
+            return FETCH_ALL
         return FETCH_NODES if found.nodes_missing else ""
 
     def _may_be_one_of_many(self) -> bool:
@@ -404,6 +449,8 @@ class Judge:
                 self._after(dispatch, launch, tied[id(launch)], room)
 
     def _after(self, dispatch: Dispatch, launch: Launch, agent: AgentParticipant | None, room: Room) -> None:
+        if dispatch.outcome is not Outcome.ASSIGNED:
+            return  # one person got an agent, another did not: the dispatch tells of the latter
         if agent is not None:
             dispatch.participant = agent
             if agent.left_at is None:
@@ -436,6 +483,13 @@ def _people_after(room: Room, at: float) -> bool:
 
 
 def _best(launches: list[Launch]) -> Launch:
-    """Several types may be registered for one name: an assignment wins, then JT_ROOM, then what has ended."""
-    order = {Outcome.ASSIGNED: 0, Outcome.PENDING: 2}
-    return min(launches, key=lambda one: (order.get(one.outcome, 1), one.job_type != rules.JT_ROOM))
+    """The launch that tells how the dispatch ended.
+
+    Several types may be registered for one name: an assigned JT_ROOM launch wins. Launches for persons are one try each,
+    so one that found nobody counts, though another person got an agent.
+    """
+    order = {Outcome.ASSIGNED: 1, Outcome.PENDING: 2}
+    in_room = [one for one in launches if one.job_type == rules.JT_ROOM]
+    if any(one.outcome is Outcome.ASSIGNED for one in launches) and in_room:
+        order[Outcome.ASSIGNED] = -1
+    return min(launches, key=lambda one: (order.get(one.outcome, 0), one.job_type != rules.JT_ROOM))

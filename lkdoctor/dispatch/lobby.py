@@ -51,6 +51,7 @@ class Lobby:
             What.DUPLICATE_REMOVED: self._duplicate_removed,
             What.NEVER_CONNECTED: self._never_connected,
             What.TRACK_PUBLISHED: self._track_published,
+            What.DISPATCH_NOT_STORED: self._not_stored,
             What.ROOM_CLOSING: self._room_closing,
             What.ROOM_IDLE_CLOSED: self._room_idle_closed,
             What.API_CALL: self._api_call,
@@ -60,18 +61,25 @@ class Lobby:
 
     def all_open(self) -> list[Room]:
         """Rooms that have not been left, oldest first."""
-        seen = {id(room): room for room in (*self._by_id.values(), *self._by_name.values())}
+        leaving = (room for _, room in self.leaving)
+        seen = {id(room): room for room in (*self._by_id.values(), *self._by_name.values(), *leaving)}
         return sorted(seen.values(), key=lambda room: (room.first_at or 0.0, room.name))
 
-    def forget(self, room: Room) -> bool:
-        """Nothing more can be said of a closed room; False when that was known."""
-        return self._by_id.pop(room.room_id, None) is not None
+    def forget(self, room: Room) -> None:
+        """Nothing more can be said of a closed room."""
+        if self._by_id.get(room.room_id) is room:
+            del self._by_id[room.room_id]
 
     def end_run(self, run: ServerRun) -> None:
-        """A process that is gone took its rooms along."""
+        """A process that is gone took its rooms along; with redis, only those that it is seen to have hosted.
+
+        Redis keeps the record of a room: the next join makes it anew, under the same id and with its agents launched
+        again (seen on 1.13.5). That is another life.
+        """
         for room in self.all_open():
-            if room.stream == run.stream and room.closed_at is None:
+            if room.closed_at is None and run.stream == (room.host or (room.stream if not run.redis else "")):
                 self._close(room, run.last_at, "server stopped")
+                self.forget(room)
 
     def _open_room(self, event: Event, name: str) -> Room | None:
         room = self._by_name.get((self.nodes.cluster(event.stream), name))
@@ -122,6 +130,11 @@ class Lobby:
             self.leaving.append((closed_at, room))
         else:
             self.stories.rooms.append(room)  # its id was never printed, so no later line can name it
+
+    def _not_stored(self, event: Event, fields: Fields) -> None:
+        room = self.room(event, fields)
+        room.not_stored = fields.error
+        room.proof.append(event.place)
 
     def _room_closing(self, event: Event, fields: Fields) -> None:
         if not fields.roomID:
@@ -222,7 +235,7 @@ class Lobby:
             self._dispatch(room, "", Origin.IMPLICIT, asked_at, event)  # seen: auto-created rooms fire it first
         dispatch = self._dispatch(room, request.agentName, Origin.API, asked_at, event, request.deployment)
         for person in room.people:
-            if person.left_at is None:
+            if person.left_at is None and not person.dependent:
                 self._raise_types(dispatch, person, asked_at)
 
     def _delete_dispatch(self, event: Event, fields: Fields) -> None:
@@ -240,7 +253,8 @@ class Lobby:
         for one in room.dispatches:
             if one.origin is Origin.SEEN and one.agent_name == agent_name and one.asked_at is None:
                 began = started(one)
-                if began is None or at is None or began >= at - SAME_MOMENT:
+                away = any(launch.node not in (None, event.stream) for launch in one.launches)
+                if began is None or at is None or began >= at - (rules.CLOCKS if away else SAME_MOMENT):
                     one.origin = origin
                     one.asked_at = at
                     one.deployment = deployment
@@ -321,6 +335,7 @@ class Lobby:
         if asked is not None:
             self._made(room, new, Origin.TOKEN, asked.agents, asked.roomPreset, event.at, event)
         (room.agents if is_agent else room.people).append(person)
+        room.host = event.stream
         room.last_at = event.at
         if not dependent:
             for dispatch in room.dispatches:

@@ -195,7 +195,7 @@ class Dispatch:
         first: Launch | None = None
         for one in self.launches:
             if one.decides:
-                if one.outcome is Outcome.ASSIGNED:
+                if one.outcome is self.outcome:
                     return one
                 first = first or one
         return first
@@ -234,6 +234,7 @@ class Room:
     name: str
     room_id: str
     stream: str
+    host: str = ""  # stream of the node it lives on; empty while only calls and workers' nodes speak of it
     first_at: float | None = None
     opened_at: float | None = None  # None: existed before the evidence, or not certain
     opened_by: Origin | None = None
@@ -244,6 +245,7 @@ class Room:
     agents: list[AgentParticipant] = field(default_factory=list)
     asks: list[Ask] = field(default_factory=list)
     presets: tuple[str, ...] = ()
+    not_stored: str = ""  # why the server dropped an agent that the room's making named
     last_at: float | None = None
     proof: list[Place] = field(default_factory=list)
 

@@ -61,7 +61,6 @@ class Pairing:
     waiting: deque[RequestLine] = field(default_factory=deque)
     contests: list[_Contest] = field(default_factory=list)
     timeouts: deque[float] = field(default_factory=lambda: deque(maxlen=rules.IN_FLIGHT))
-    _confirmed: set[int] = field(default_factory=set)
 
     def open(self, dispatch: Dispatch, launch: Launch) -> None:
         """A launch was made and waits for its ending."""
@@ -120,25 +119,28 @@ class Pairing:
         """E, E', F and H are said by the worker's node first; the room's node repeats them without the room."""
         if line.ending.outcome not in _CONFIRMED_BY_LINE:
             return False
-        near: Launch | None = None
-        near_gap = 1.0
-        for launch in reversed(self.ended.get(key, ())):
-            if line.at is not None and launch.ended_at is not None and launch.ended_at < line.at - 2:
-                break  # they stand in the order of their ends
-            if id(launch) in self._confirmed or not _same_ending(launch.outcome, line.ending.outcome):
+        near = -1
+        near_gap = rules.CLOCKS
+        ended = self.ended.get(key, deque())
+        for index in range(len(ended) - 1, -1, -1):
+            launch = ended[index]
+            if line.at is not None and launch.ended_at is not None and launch.ended_at < line.at - 2 * rules.CLOCKS:
+                break  # they stand in the order of their ends, but for the clocks of several nodes
+            if not _same_ending(launch.outcome, line.ending.outcome):
                 continue
             gap = 0.0 if line.at is None or launch.ended_at is None else abs(line.at - launch.ended_at)
-            if gap < near_gap:
-                near, near_gap = launch, gap
-        if near is None:
+            if gap < near_gap and (gap < 1.0 or launch.node != line.stream):
+                near, near_gap = index, gap
+        if near < 0:
             return False
-        if near.outcome is Outcome.ASSIGNED:
+        launch = ended[near]
+        if launch.outcome is Outcome.ASSIGNED:
             # A worker that answered in the last millisecond: assigned on its node, timed out on the room's node.
-            if near.asked_at is None or line.at is None or near_gap > 0.3 or line.at - near.asked_at < 2.7:
+            if launch.asked_at is None or line.at is None or near_gap > 0.3 or line.at - launch.asked_at < 2.7:
                 return False
-            near.ghost = True
-        self._confirmed.add(id(near))
-        near.proof.append(line.place)
+            launch.ghost = True
+        del ended[near]  # a launch is repeated once
+        launch.proof.append(line.place)
         return True
 
     def _candidates(self, line: RequestLine, key: Key) -> list[tuple[float, _Open]]:

@@ -28,6 +28,7 @@ CACHE: Final = 60.0  # how long the answer is kept; a leaving worker does not cl
 EMPTY_TIMEOUT: Final = 300.0  # room.empty_timeout's default, counted from creation
 DEPARTURE_TIMEOUT: Final = 20.0  # room.departure_timeout's default, counted from the last leave
 REGISTER_TIMEOUT: Final = 10.0  # a socket that does not register is closed
+CLOCKS: Final = 3.0  # nodes whose clocks are further apart lose every request between them
 SETTLE: Final = 8.0  # after this long a launch of an unjammed node has ended: survey, budget and slack
 # -- numbers ----------------------------------------------------------------------------------------------------------
 IN_FLIGHT: Final = 25  # launches to known names that a node runs at once; the 26th waits for one to end
