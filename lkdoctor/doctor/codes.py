@@ -34,7 +34,7 @@ API_SECRET_WRONG = Code(
     (201, 211, 301, 502),
     status="stable",
 )
-CLOCK_SKEW = Code(106, "clock-skew", ERROR, "Tokens are refused because two clocks disagree.", (503,))
+CLOCK_SKEW = Code(106, "clock-skew", ERROR, "Tokens are refused because two clocks disagree.", (503,), status="stable")
 GRANT_MISSING = Code(
     107,
     "grant-missing",
@@ -286,9 +286,13 @@ ROOM_CONFIG_KEY = Code(
 TOKEN_NO_AGENTS = Code(506, "token-no-agents", INFO, "The token names no agent: only unnamed workers will come.")
 TOKEN_AGENTS_DOUBLED = Code(507, "token-agents-doubled", WARNING, "The token names one agent twice.", (308,))
 USER_MARKED_AGENT = Code(508, "user-marked-agent", WARNING, "A person's token carries the agent grant.")
-UNKNOWN_FIELDS = Code(509, "unknown-fields", WARNING, "The token has fields that older servers refuse.")
+UNKNOWN_FIELDS = Code(
+    509, "unknown-fields", WARNING, "The token has fields that older servers refuse.", status="stable"
+)
 TOKEN_TOO_BIG = Code(510, "token-too-big", WARNING, "The token is too long for the request line.")
-UNKNOWN_PRESET = Code(511, "unknown-preset", ERROR, "The room preset is not in the server's configuration.")
+UNKNOWN_PRESET = Code(
+    511, "unknown-preset", ERROR, "The room preset is not in the server's configuration.", status="stable"
+)
 NAME_OVERRIDDEN = Code(
     512, "name-overridden", WARNING, "The environment beats or fills the agent name in code.", (202, 301)
 )
