@@ -241,6 +241,6 @@ def _left_alone(room: Room, agent: AgentParticipant, closed_at: float, last: flo
     waited = (
         words.present(one.joined_at if one.joined_at is not None else since, one.left_at, since, until)
         for one in room.people
-        if not one.dependent
+        if not one.dependent and not one.hidden
     )
     return max(waited, default=0.0) >= LONELY

@@ -89,7 +89,7 @@ def rejoin_old_room(rooms: Rooms, runs: ServerRuns) -> Iterator[Finding | Inconc
 
 def _gone_before(room: Room, person: AgentParticipant) -> AgentParticipant | None:
     """The last agent that had left when this person joined; None when there was none, or one was still there."""
-    if person.dependent or person.joined_at is None:
+    if person.dependent or person.hidden or person.joined_at is None:
         return None
     if any(one.left_at is None or one.left_at >= person.joined_at for one in room.agents):
         # An agent that was there at the join, or that came after it, was found by the person.

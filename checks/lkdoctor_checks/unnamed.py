@@ -111,7 +111,7 @@ def implicit_dispatch_only(
     Or take the name off the worker, if it should come to every room.
 
     ## When it is not a problem
-    Rooms for people only, beside rooms with agents: not reported. The line `failed to send job request` with an empty
+    Rooms for people only, beside rooms with agents, and hidden participants (recorders): not reported. The line `failed to send job request` with an empty
     agentName and `no response from servers` is what each such room leaves; it is harmless by itself.
     """
     last = words.end_of(runs)
@@ -169,7 +169,7 @@ def _waited(room: Room, workers: Workers, last: float) -> bool:
         return False  # a preset may name agents that no line shows; a token's ignored agents are LKD307
     end = room.closed_at if room.closed_at is not None else last
     for one in room.people:
-        if one.dependent or one.joined_at is None:
+        if one.dependent or one.hidden or one.joined_at is None:
             continue
         if words.present(one.joined_at, one.left_at, one.joined_at, end) < rules.SETTLE:
             continue

@@ -52,7 +52,7 @@ class Endings:
                 if launch.job_id:
                     self._jobs.pop(launch.job_id, None)
 
-    def _find(self, room: Room, fields: Fields, *, wants_worker: str = "") -> tuple[Dispatch, Launch]:
+    def _find(self, room: Room, fields: Fields, stream: str, *, wants_worker: str = "") -> tuple[Dispatch, Launch]:
         """The launch that a line with a room ends; made when its request is not in the evidence."""
         name, job_type = fields.agentName or "", fields.jobType or rules.JT_ROOM
         named = [one for one in room.dispatches if one.agent_name == name]
@@ -70,10 +70,10 @@ class Endings:
             named = [one for one in named if all(launch.job_type != rules.JT_ROOM for launch in one.launches)]
         if named:
             dispatch = min(named, key=lambda one: sum(launch.job_type == job_type for launch in one.launches))
-            return dispatch, self.lobby.launch(dispatch, job_type, None, fields.participant or None)
-        return self._seen(room, name, job_type, fields)
+            return dispatch, self.lobby.launch(dispatch, job_type, None, stream, fields.participant or None)
+        return self._seen(room, name, job_type, fields, stream)
 
-    def _seen(self, room: Room, name: str, job_type: str, fields: Fields) -> tuple[Dispatch, Launch]:
+    def _seen(self, room: Room, name: str, job_type: str, fields: Fields, stream: str) -> tuple[Dispatch, Launch]:
         origin, at = Origin.SEEN, None
         for ask in reversed(room.asks):  # the line proves that this list was read
             if ask.read is None and name in ask.names and job_type == rules.JT_ROOM:
@@ -81,7 +81,7 @@ class Endings:
                 break
         dispatch = Dispatch(room.name, room.room_id, name, origin, at)
         room.dispatches.append(dispatch)
-        return dispatch, self.lobby.launch(dispatch, job_type, at, fields.participant or None)
+        return dispatch, self.lobby.launch(dispatch, job_type, at, stream, fields.participant or None)
 
     def _end(self, dispatch: Dispatch, launch: Launch, outcome: Outcome, event: Event, error: str) -> None:
         launch.outcome = outcome
@@ -90,7 +90,8 @@ class Endings:
         launch.node = event.stream
         if len(launch.proof) < 8:
             launch.proof.append(event.place)
-        self.pairing.close(dispatch, launch)
+        key = (self.nodes.cluster(event.stream), dispatch.agent_name, launch.job_type)
+        self.pairing.close(launch, key)
 
     def _not_dispatching(self, event: Event, fields: Fields) -> None:
         room = self.lobby.room(event, fields)
@@ -101,7 +102,7 @@ class Endings:
                 if dispatch.agent_name == name and len(dispatch.launches) >= LAUNCHES_KEPT:
                     dispatch.noise_lines += 1
                     return
-        dispatch, launch = self._find(room, fields)
+        dispatch, launch = self._find(room, fields, event.stream)
         self._end(dispatch, launch, Outcome.NAME_NOT_SERVED, event, "")
 
     def _job(self, event: Event, fields: Fields) -> tuple[Dispatch, Launch]:
@@ -109,7 +110,7 @@ class Endings:
         if known is not None:
             return known
         room = self.lobby.room(event, fields)
-        dispatch, launch = self._find(room, fields, wants_worker=fields.workerID)
+        dispatch, launch = self._find(room, fields, event.stream, wants_worker=fields.workerID)
         launch.job_id = fields.jobID
         self._jobs[fields.jobID] = dispatch, launch
         self.nodes.served(dispatch.agent_name, launch.job_type)
@@ -167,7 +168,8 @@ class Endings:
         if ending.proves_type:
             self.nodes.served(name, job_type)
         early = self.nodes.cut_before(event, rules.SETTLE + 1)
-        line = RequestLine(event.at, event.stream, name, job_type, fields.error, ending, event.place, early)
+        cluster = self.nodes.cluster(event.stream)
+        line = RequestLine(event.at, event.stream, cluster, name, job_type, fields.error, ending, event.place, early)
         self.pairing.waiting.append(line)
 
     def _pair(self, line: RequestLine) -> None:

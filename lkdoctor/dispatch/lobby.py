@@ -236,7 +236,7 @@ class Lobby:
         dispatch = self._dispatch(room, request.agentName, Origin.API, asked_at, event, request.deployment)
         for person in room.people:
             if person.left_at is None and not person.dependent:
-                self._raise_types(dispatch, person, asked_at)
+                self._raise_types(dispatch, person, asked_at, event.stream)
 
     def _delete_dispatch(self, event: Event, fields: Fields) -> None:
         room = self._open_room(event, fields.room_name)
@@ -262,27 +262,29 @@ class Lobby:
                     for launch in one.launches:
                         launch.asked_at = launch.asked_at if launch.asked_at is not None else at
                     if not any(launch.job_type == rules.JT_ROOM for launch in one.launches):
-                        self.launch(one, rules.JT_ROOM, at)
+                        self.launch(one, rules.JT_ROOM, at, event.stream)
                     return one
         dispatch = Dispatch(room.name, room.room_id, agent_name, origin, at, deployment, proof=[event.place])
         room.dispatches.append(dispatch)
-        self.launch(dispatch, rules.JT_ROOM, at)
+        self.launch(dispatch, rules.JT_ROOM, at, event.stream)
         return dispatch
 
-    def launch(self, dispatch: Dispatch, job_type: str, at: float | None, participant: str | None = None) -> Launch:
-        """Add a launch that waits for its ending."""
+    def launch(
+        self, dispatch: Dispatch, job_type: str, at: float | None, stream: str, participant: str | None = None
+    ) -> Launch:
+        """Add a launch that waits for its ending; `stream` is the node whose line tells of it."""
         launch = Launch(job_type, at, participant)
         dispatch.launches.append(launch)
-        self.pairing.open(dispatch, launch)
+        self.pairing.open(dispatch, launch, stream if at is not None else "", self.nodes.cluster(stream))
         return launch
 
-    def _raise_types(self, dispatch: Dispatch, person: AgentParticipant, at: float | None) -> None:
+    def _raise_types(self, dispatch: Dispatch, person: AgentParticipant, at: float | None, stream: str) -> None:
         """A person is there (and may publish): the launches of the types that the name's workers register."""
         types = self.nodes.types.get(dispatch.agent_name, ())
         if rules.JT_PARTICIPANT in types:
-            self.launch(dispatch, rules.JT_PARTICIPANT, at, person.identity)
+            self.launch(dispatch, rules.JT_PARTICIPANT, at, stream, person.identity)
         if rules.JT_PUBLISHER in types and person.published_at is not None:
-            self.launch(dispatch, rules.JT_PUBLISHER, at, person.identity)
+            self.launch(dispatch, rules.JT_PUBLISHER, at, stream, person.identity)
 
     # -- participants -------------------------------------------------------------------------------------------------
 
@@ -325,6 +327,7 @@ class Lobby:
             fields.participant_sid,
             is_agent,
             dependent,
+            hidden=video is not None and video.Hidden is True,
             joined_at=event.at,
             asked_agents=names,
             room_was_new=new,
@@ -340,7 +343,7 @@ class Lobby:
         if not dependent:
             for dispatch in room.dispatches:
                 if rules.JT_PARTICIPANT in self.nodes.types.get(dispatch.agent_name, ()):
-                    self.launch(dispatch, rules.JT_PARTICIPANT, event.at, person.identity)
+                    self.launch(dispatch, rules.JT_PARTICIPANT, event.at, event.stream, person.identity)
 
     def _participant(self, event: Event, fields: Fields) -> AgentParticipant | None:
         """The participant of a line, newest session first; made when it joined before the evidence."""
@@ -391,7 +394,7 @@ class Lobby:
             return
         for dispatch in self.room(event, fields).dispatches:
             if rules.JT_PUBLISHER in self.nodes.types.get(dispatch.agent_name, ()):
-                self.launch(dispatch, rules.JT_PUBLISHER, event.at, person.identity)
+                self.launch(dispatch, rules.JT_PUBLISHER, event.at, event.stream, person.identity)
 
 
 def _older(room: Room, at: float | None) -> bool:

@@ -154,6 +154,7 @@ class AgentParticipant:
     sid: str
     is_agent: bool
     dependent: bool
+    hidden: bool = False  # a recorder or observer: raises jobs and keeps the room open, yet waits for no agent
     joined_at: float | None = None
     active_at: float | None = None
     left_at: float | None = None

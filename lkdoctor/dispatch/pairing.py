@@ -21,7 +21,7 @@ LATE: Final = 9.0  # a survey and a budget, when nothing jams the node
 LATE_JAMMED: Final = 120.0  # behind a hung worker launches start in waves of 3 s
 TWIN: Final = 0.25  # launches nearer than this fit a line alike
 
-Key = tuple[str, str]  # agent name, job type
+Key = tuple[str, str, str]  # cluster (nodes without redis share nothing), agent name, job type
 
 
 @dataclass(slots=True)
@@ -30,6 +30,7 @@ class RequestLine:
 
     at: float | None
     stream: str
+    cluster: str
     agent_name: str
     job_type: str
     error: str
@@ -42,6 +43,8 @@ class RequestLine:
 class _Open:
     dispatch: Dispatch
     launch: Launch
+    stream: str  # of the line that tells when it was launched; empty when none does
+    key: Key
 
 
 @dataclass(slots=True)
@@ -56,39 +59,36 @@ class _Contest:
 class Pairing:
     """The launches that still wait for an ending, and the lines that wait for their launch."""
 
-    opened: dict[Key, list[_Open]] = field(default_factory=lambda: defaultdict(list))
+    opened: dict[Key, dict[int, _Open]] = field(default_factory=lambda: defaultdict(dict))  # by id() of the launch
     ended: dict[Key, deque[Launch]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=512)))
     waiting: deque[RequestLine] = field(default_factory=deque)
     contests: list[_Contest] = field(default_factory=list)
     timeouts: deque[float] = field(default_factory=lambda: deque(maxlen=rules.IN_FLIGHT))
+    _where: dict[int, Key] = field(default_factory=dict)  # of launches that are open, hence alive
 
-    def open(self, dispatch: Dispatch, launch: Launch) -> None:
-        """A launch was made and waits for its ending."""
-        self.opened[dispatch.agent_name, launch.job_type].append(_Open(dispatch, launch))
+    def open(self, dispatch: Dispatch, launch: Launch, stream: str, cluster: str) -> None:
+        """A launch was made and waits for its ending; `stream` tells whose clock its time is of."""
+        key = (cluster, dispatch.agent_name, launch.job_type)
+        self.opened[key][id(launch)] = _Open(dispatch, launch, stream, key)
+        self._where[id(launch)] = key
 
-    def close(self, dispatch: Dispatch, launch: Launch) -> None:
-        """A line with a room ended the launch."""
-        key = (dispatch.agent_name, launch.job_type)
-        waiting = self.opened.get(key)
-        if waiting:
-            for index, one in enumerate(waiting):
-                if one.launch is launch:
-                    del waiting[index]
-                    break
-            if not waiting:
-                del self.opened[key]
+    def close(self, launch: Launch, key: Key) -> None:
+        """A line ended the launch."""
+        self._take(launch)
         if launch.outcome in _CONFIRMED_BY_LINE or launch.outcome is Outcome.ASSIGNED:
             self.ended[key].append(launch)
 
     def forget(self, dispatch: Dispatch) -> None:
         """The dispatch's room is long closed; nothing can come any more."""
         for launch in dispatch.launches:
-            key = (dispatch.agent_name, launch.job_type)
-            waiting = self.opened.get(key)
-            if waiting:
-                waiting[:] = [one for one in waiting if one.launch is not launch]
-                if not waiting:
-                    del self.opened[key]
+            self._take(launch)
+
+    def _take(self, launch: Launch) -> None:
+        key = self._where.pop(id(launch), None)
+        if key is not None:
+            del self.opened[key][id(launch)]
+            if not self.opened[key]:
+                del self.opened[key]
 
     def pair(self, line: RequestLine) -> tuple[Dispatch, Launch] | bool:
         """Find the launch of this line.
@@ -97,7 +97,7 @@ class Pairing:
             The dispatch and launch that it ends; True when it only confirmed an ending that is known already; False
             when no launch fits.
         """
-        key = (line.agent_name, line.job_type)
+        key = (line.cluster, line.agent_name, line.job_type)
         if self._confirm(line, key):
             return True
         candidates = self._candidates(line, key)
@@ -112,7 +112,7 @@ class Pairing:
             self.contests.append(_Contest(launch, rivals))
         elif best_fit > 0.5 or line.at is None:
             launch.certainty = Certainty.MEDIUM
-        self.close(best.dispatch, launch)
+        self._take(launch)
         return best.dispatch, launch
 
     def _confirm(self, line: RequestLine, key: Key) -> bool:
@@ -147,12 +147,13 @@ class Pairing:
         jammed = len(self.timeouts) == rules.IN_FLIGHT and line.at is not None and line.at - self.timeouts[0] < 10
         latest = LATE_JAMMED if jammed else LATE
         fits = []
-        for one in self.opened.get(key, ()):
+        for one in self.opened.get(key, {}).values():
             if one.launch.asked_at is None or line.at is None:
                 fits.append((latest, one))
                 continue
             age = line.at - one.launch.asked_at
-            if not line.ending.after - EARLY <= age <= latest:
+            slack = rules.CLOCKS if one.stream not in ("", line.stream) else 0.0
+            if not line.ending.after - EARLY - slack <= age <= latest + slack:
                 continue
             fit = abs(age - line.ending.after)
             if line.early and fit > 0.3:
