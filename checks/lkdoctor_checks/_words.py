@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import shlex
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
@@ -161,6 +162,51 @@ def proof_of(
 def alive(workers: Iterable[WorkerSession], at: float | None) -> list[WorkerSession]:
     """Sessions whose socket was open at `at`; none when the time is not known."""
     return [] if at is None else [one for one in workers if one.alive_at(at)]
+
+
+class Attendance:
+    """When workers were there, for many questions about many sessions; a refused registration never was."""
+
+    def __init__(self, sessions: Iterable[WorkerSession]) -> None:
+        every = [one for one in sessions if not one.refused]
+        self._starts = sorted(one.registered_at if one.registered_at is not None else _NEVER for one in every)
+        self._ends = sorted(one.closed_at if one.closed_at is not None else -_NEVER for one in every)
+        self._came = sorted((one for one in every if one.registered_at is not None), key=_came)
+        self._left = sorted((one for one in every if one.closed_at is not None), key=_left)
+
+    def anybody(self, at: float) -> bool:
+        """Was a socket open at `at`?"""
+        return bisect.bisect_right(self._starts, at) > bisect.bisect_left(self._ends, at)
+
+    def anybody_before(self, at: float) -> bool:
+        """Had a worker registered before `at`, alive or gone by then?"""
+        return bool(self._starts) and self._starts[0] < at
+
+    def first_came(self, since: float, until: float) -> WorkerSession | None:
+        """The first one to register in `since` <= t < `until`."""
+        index = bisect.bisect_left(self._came, since, key=_came)
+        return self._came[index] if index < len(self._came) and _came(self._came[index]) < until else None
+
+    def last_left(self, at: float) -> WorkerSession | None:
+        """The last one whose socket had closed by `at`."""
+        index = bisect.bisect_right(self._left, at, key=_left)
+        return self._left[index - 1] if index else None
+
+    def first_left(self, since: float, until: float) -> WorkerSession | None:
+        """The first one whose socket closed in `since` <= t <= `until`."""
+        index = bisect.bisect_left(self._left, since, key=_left)
+        return self._left[index] if index < len(self._left) and _left(self._left[index]) <= until else None
+
+
+_NEVER = float("-inf")
+
+
+def _came(one: WorkerSession) -> float:
+    return one.registered_at or 0.0
+
+
+def _left(one: WorkerSession) -> float:
+    return one.closed_at or 0.0
 
 
 def launch_type(dispatch: Dispatch) -> str:

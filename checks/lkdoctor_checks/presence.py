@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from lkdoctor.dispatch import rules
 from lkdoctor.dispatch.model import Coverage, Dispatch, Outcome, WorkerSession
@@ -43,16 +43,16 @@ def registered_too_late(
     """
     lives = words.rooms_by_id(rooms)
     late: list[tuple[Dispatch, WorkerSession]] = []
+    there = _Names(workers)
     for one in dispatches.ended(Outcome.NAME_NOT_SERVED, Outcome.NO_RESPONSE):
         at = words.asked(one)
-        sessions = [each for each in workers.named(one.agent_name) if words.same_type(each, words.launch_type(one))]
-        if not words.wanted(one) or at is None or _was_there(sessions, at - RACE):
+        if not words.wanted(one) or at is None or there.of(one).anybody_before(at - RACE):
             continue
         room = lives.get(one.room_id)
         until = room.closed_at if room is not None and room.closed_at is not None else at + AFTER_UNKNOWN_END
-        came = [each for each in sessions if each.registered_at is not None and at - RACE <= each.registered_at < until]
-        if came:
-            late.append((one, min(came, key=lambda each: each.registered_at or 0.0)))
+        came = there.of(one).first_came(at - RACE, until)
+        if came is not None:
+            late.append((one, came))
     partner = {id(one): session for one, session in late}
     for name, group in words.by_name(one for one, _ in late).items():
         delays = [(partner[id(one)].registered_at or 0.0) - (words.asked(one) or 0.0) for one in group]
@@ -93,9 +93,20 @@ def registered_too_late(
         )
 
 
-def _was_there(sessions: Sequence[WorkerSession], at: float) -> bool:
-    """Was a worker registered before `at`, alive or already gone?"""
-    return any(one.registered_at is None or one.registered_at < at for one in sessions)
+class _Names:
+    """The attendance of a name's workers of one job type, made when first asked for."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self._known: dict[tuple[str, str], words.Attendance] = {}
+
+    def of(self, dispatch: Dispatch) -> words.Attendance:
+        """Those whom the deciding launch of the dispatch could have asked."""
+        key = dispatch.agent_name, words.launch_type(dispatch)
+        if key not in self._known:
+            sessions = self._workers.named(key[0])
+            self._known[key] = words.Attendance(each for each in sessions if words.same_type(each, key[1]))
+        return self._known[key]
 
 
 def _late(delays: list[float]) -> str:
@@ -129,19 +140,19 @@ def worker_gone(dispatches: Dispatches, workers: Workers) -> Iterator[Finding | 
     A worker of the name that was still open rules this out. A server restart closes all workers at once; a dispatch
     made before they return is reported, because its room did miss its agent.
     """
+    there = _Names(workers)
     gone: list[tuple[Dispatch, WorkerSession | None]] = []
     for one in dispatches.ended(Outcome.NAME_NOT_SERVED, Outcome.NO_RESPONSE, Outcome.WORKER_CLOSED):
         at = words.asked(one)
         if at is None or (one.outcome is Outcome.NAME_NOT_SERVED and not words.wanted(one)):
             continue
-        sessions = [each for each in workers.named(one.agent_name) if words.same_type(each, words.launch_type(one))]
         if one.outcome is Outcome.WORKER_CLOSED:
-            gone.append((one, _closed_near(sessions, at)))
+            # it closed while it was asked: within the server's budget after the question
+            gone.append((one, there.of(one).first_left(at - 1, at + rules.SETTLE)))
             continue
-        left = [each for each in sessions if each.closed_at is not None and each.closed_at <= at]
-        if not left or words.alive(sessions, at):
+        last = there.of(one).last_left(at)
+        if last is None or there.of(one).anybody(at):
             continue
-        last = max(left, key=lambda each: each.closed_at or 0.0)
         if one.outcome is Outcome.NO_RESPONSE and at - (last.closed_at or 0.0) > rules.CACHE + CACHE_SLACK:
             continue  # the list of names cannot be that old: something else made the server believe in the name
         gone.append((one, last))
@@ -190,12 +201,6 @@ def worker_gone(dispatches: Dispatches, workers: Workers) -> Iterator[Finding | 
             first_at=first,
             last_at=until,
         )
-
-
-def _closed_near(sessions: Sequence[WorkerSession], at: float) -> WorkerSession | None:
-    """The session that closed while it was asked: within the server's budget after the question."""
-    near = [one for one in sessions if one.closed_at is not None and at - 1 <= one.closed_at <= at + rules.SETTLE]
-    return min(near, key=lambda one: one.closed_at or 0.0) if near else None
 
 
 def _gone_message(

@@ -120,7 +120,9 @@ def implicit_dispatch_only(
     named = sorted(name for name in workers.names() if name)
     if not named:
         return
-    waited = [room for room in rooms if _waited(room, workers, last)]
+    with_name = words.Attendance(one for one in workers if one.agent_name)
+    without = words.Attendance(one for one in workers if one.agent_name == "")
+    waited = [room for room in rooms if _waited(room, with_name, without, last)]
     if not waited:
         return
     first = min((room.opened_at for room in waited if room.opened_at is not None), default=None)
@@ -161,7 +163,7 @@ def implicit_dispatch_only(
     )
 
 
-def _waited(room: Room, workers: Workers, last: float) -> bool:
+def _waited(room: Room, with_name: words.Attendance, without: words.Attendance, last: float) -> bool:
     """Did a person wait for an agent in this room, with named workers open and none without a name?"""
     if room.agents or not room.dispatches or any(one.origin is not Origin.IMPLICIT for one in room.dispatches):
         return False
@@ -173,7 +175,6 @@ def _waited(room: Room, workers: Workers, last: float) -> bool:
             continue
         if words.present(one.joined_at, one.left_at, one.joined_at, end) < rules.SETTLE:
             continue
-        open_then = words.alive(workers, one.joined_at)
-        if any(each.agent_name for each in open_then) and not any(each.agent_name == "" for each in open_then):
+        if with_name.anybody(one.joined_at) and not without.anybody(one.joined_at):
             return True
     return False

@@ -184,6 +184,13 @@ class Judge:
             best = _best(deciding)
             if best.outcome is Outcome.PENDING:
                 self._silent(dispatch, best, room)
+            elif best.outcome is Outcome.ANSWER_TIMEOUT and not best.asked_workers and self._sees_workers():
+                self._unknown(
+                    dispatch,
+                    "the request ran out of time and no line says that a worker was asked: it may never have reached one, "
+                    "as when redis does not answer",
+                    "redis' own log for that time",
+                )
             else:
                 dispatch.outcome = best.outcome
                 dispatch.certainty = best.certainty
@@ -365,6 +372,10 @@ class Judge:
     def _complete(self) -> bool:
         return self.stories.coverage.complete
 
+    def _sees_workers(self) -> bool:
+        """Would the evidence hold what the workers' nodes say? They name each worker that was asked in vain."""
+        return self._complete() and not self._one_of_many
+
     def _fetch(self) -> str:
         found = self.stories.coverage
         if found.hides_info:
@@ -428,27 +439,29 @@ class Judge:
             for launch in dispatch.launches
             if launch.outcome is Outcome.ASSIGNED and launch.decides
         ]
-        free = list(room.agents)
+        own = {one.identity: one for one in room.agents}  # the newest connection of each
         tied: dict[int, AgentParticipant | None] = {}
         for _, launch in jobs:
-            own = [one for one in free if launch.job_id and one.identity == f"agent-{launch.job_id}"]
-            if own:
-                tied[id(launch)] = own[-1]
-                free = [one for one in free if one not in own]
+            agent = own.get(f"agent-{launch.job_id}")
+            if agent is not None:
+                tied[id(launch)] = agent
         left = [(dispatch, launch) for dispatch, launch in jobs if id(launch) not in tied]
         left.sort(key=lambda pair: pair[1].ended_at or 0.0)
-        sessions = [one for one in free if not one.identity.startswith("agent-AJ_")]
+        sessions = [one for one in room.agents if not one.identity.startswith("agent-AJ_")]
         if len(sessions) >= len(left):
             for (_, launch), agent in zip(left, sorted(sessions, key=lambda one: one.joined_at or 0.0), strict=False):
                 tied[id(launch)] = agent
         elif not sessions:
             for _, launch in left:
                 tied[id(launch)] = None
+        until = _people_until(room)
         for dispatch, launch in jobs:
             if id(launch) in tied:
-                self._after(dispatch, launch, tied[id(launch)], room)
+                self._after(dispatch, launch, tied[id(launch)], room, until)
 
-    def _after(self, dispatch: Dispatch, launch: Launch, agent: AgentParticipant | None, room: Room) -> None:
+    def _after(
+        self, dispatch: Dispatch, launch: Launch, agent: AgentParticipant | None, room: Room, people_until: float
+    ) -> None:
         if dispatch.outcome is not Outcome.ASSIGNED:
             return  # one person got an agent, another did not: the dispatch tells of the latter
         if agent is not None:
@@ -457,7 +470,7 @@ class Judge:
                 dispatch.after = After.ENDED if room.closed_at is not None else After.JOINED
             else:
                 # with nobody there, and nobody coming back, its work was over; else the room lives on without it
-                over = dispatch.deleted_at is not None or not _people_after(room, agent.left_at)
+                over = dispatch.deleted_at is not None or people_until <= agent.left_at + 0.5
                 dispatch.after = After.ENDED if over else After.LEFT
             return
         if launch.ended_at is None or not self._shows_sessions(room):
@@ -477,9 +490,10 @@ class Judge:
         return not self._one_of_many or bool(room.people) or room.closed_at is not None
 
 
-def _people_after(room: Room, at: float) -> bool:
-    """Was a person in the room when the agent went, or did one come later?"""
-    return any(not one.dependent and (one.left_at is None or one.left_at > at + 0.5) for one in room.people)
+def _people_until(room: Room) -> float:
+    """When the last person left, whenever they came; infinite while one is there."""
+    ends = (one.left_at if one.left_at is not None else float("inf") for one in room.people if not one.dependent)
+    return max(ends, default=float("-inf"))
 
 
 def _best(launches: list[Launch]) -> Launch:

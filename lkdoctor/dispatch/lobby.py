@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Final
 
 from lkdoctor.dispatch import rules
@@ -40,6 +41,7 @@ class Lobby:
         self._by_id: dict[str, Room] = {}
         self._by_name: dict[tuple[str, str], Room] = {}
         self._closed_names: set[tuple[str, str]] = set()  # names whose former life ended in the evidence
+        self._by_sid: dict[str, AgentParticipant] = {}
         self._now = 0.0
 
     def handlers(self) -> Mapping[What, Handler]:
@@ -69,6 +71,8 @@ class Lobby:
         """Nothing more can be said of a closed room."""
         if self._by_id.get(room.room_id) is room:
             del self._by_id[room.room_id]
+        for one in (*room.people, *room.agents):
+            self._by_sid.pop(one.sid, None)
 
     def end_run(self, run: ServerRun) -> None:
         """A process that is gone took its rooms along; with redis, only those that it is seen to have hosted.
@@ -338,6 +342,8 @@ class Lobby:
         if asked is not None:
             self._made(room, new, Origin.TOKEN, asked.agents, asked.roomPreset, event.at, event)
         (room.agents if is_agent else room.people).append(person)
+        if person.sid:
+            self._by_sid[person.sid] = person
         room.host = event.stream
         room.last_at = event.at
         if not dependent:
@@ -351,12 +357,17 @@ class Lobby:
             return None
         room = self.room(event, fields)
         sid = fields.participant_sid
-        for one in (*reversed(room.agents), *reversed(room.people)):
-            if one.sid == sid if sid and one.sid else one.identity == fields.participant:
+        known = self._by_sid.get(sid)
+        if known is not None:
+            return known
+        for one in chain(reversed(room.agents), reversed(room.people)):
+            if one.identity == fields.participant and not (sid and one.sid):
                 return one
         is_agent = fields.kind.upper() == "AGENT" or fields.participant.startswith("agent-AJ_")
         person = AgentParticipant(fields.participant, sid, is_agent, is_agent, proof=[event.place])
         (room.agents if is_agent else room.people).append(person)
+        if sid:
+            self._by_sid[sid] = person
         return person
 
     def _participant_active(self, event: Event, fields: Fields) -> None:

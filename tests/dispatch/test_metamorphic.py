@@ -47,7 +47,7 @@ def contradictions(whole: Stories, cut: Stories, allowed: set[Outcome]) -> list[
         for one in cut.dispatches
         if one.outcome not in allowed
         and one.outcome not in known[one.room, one.agent_name]
-        and not (EARLIER <= allowed and one.deciding is not None and one.deciding.job_type in PERSONAL)
+        and not (allowed >= EARLIER and one.deciding is not None and one.deciding.job_type in PERSONAL)
     ]
 
 
