@@ -48,9 +48,8 @@ def never_asked(
         known = [(since, until) for since, until in lives if since is not None]
         if not known:
             continue
-        others = [
-            one for one in dispatches if any(since <= (words.asked(one) or 0.0) <= until for since, until in known)
-        ]
+        there = words.Attendance(sessions)
+        others = [one for one in dispatches if there.anybody(words.asked(one) or 0.0)]
         if not others:
             continue
         names = sorted({words.quoted(one.agent_name) for one in others})
