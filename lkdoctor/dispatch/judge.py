@@ -374,7 +374,8 @@ class Judge:
 
     def _sees_workers(self) -> bool:
         """Would the evidence hold what the workers' nodes say? They name each worker that was asked in vain."""
-        return self._complete() and not self._one_of_many
+        found = self.stories.coverage
+        return not (self._one_of_many or found.nodes_missing or found.timeless)
 
     def _fetch(self) -> str:
         found = self.stories.coverage

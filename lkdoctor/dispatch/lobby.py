@@ -106,12 +106,20 @@ class Lobby:
                     self._by_id[room_id] = known
                 known.last_at = event.at
                 return known
-            self._close(known, event.at, "ended unseen")
+            self._replace(known, event)
         room = Room(name, room_id, event.stream, first_at=event.at, last_at=event.at)
         self._by_name[key] = room
         if room_id:
             self._by_id[room_id] = room
         return room
+
+    def _replace(self, room: Room, event: Event) -> None:
+        """Another room has this one's name: its end was not seen. Or it lives on elsewhere: logs that begin late do not
+        tell whether their servers share anything."""
+        if room.stream == event.stream or self.nodes.shares(event.stream):
+            self._close(room, event.at, "ended unseen")
+        else:
+            self._by_name.pop((self.nodes.cluster(event.stream), room.name), None)
 
     def _certainly_new(self, event: Event, name: str) -> bool | None:
         """True when a room of this name cannot have been there before this line; None when nobody can tell."""
@@ -313,7 +321,7 @@ class Lobby:
         if room is None and fields.room_name:
             room, new = self._made_now(event, fields.room_name, event.at)
             if fields.roomID and room.room_id and room.room_id != fields.roomID:
-                self._close(room, event.at, "ended unseen")
+                self._replace(room, event)
                 room, new = self._made_now(event, fields.room_name, event.at)
             if fields.roomID and not room.room_id:
                 room.room_id = fields.roomID

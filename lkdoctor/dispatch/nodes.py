@@ -62,6 +62,10 @@ class Nodes:
         """Nodes without redis are islands; others share one set of rooms."""
         return stream if self._runs[stream].redis is False else ""
 
+    def shares(self, stream: str) -> bool:
+        """Is it known that this node shares its rooms with others?"""
+        return self._runs[stream].redis is True
+
     def cut_before(self, event: Event, seconds: float) -> bool:
         """True when the evidence of this node starts less than `seconds` before the event, and not with its start."""
         run = self._runs[event.stream]
