@@ -141,6 +141,17 @@ def test_secrets_planted_into_a_case_appear_in_no_output(folder: Path, tmp_path:
         assert not re.search(r"eyJ[\w-]{10,}\.", one.output)
 
 
+@pytest.mark.parametrize("subject", [JWT, f"x{JWT}", "nobody"])
+def test_a_token_used_as_a_name_is_masked_in_what_is_suggested_too(subject: str, tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    text = (next(one for one in CASES if one.name == "name-near-miss") / "server.log").read_text("utf-8")
+    log.write_text(text.replace("Inbound Agent", JWT), "utf-8")
+    for ran in (call("why", subject, log), call("check", log, "--agent", subject)):
+        assert ran.output
+        assert "PLANTED" not in ran.output
+        assert not re.search(r"eyJ[\w-]{10,}\.", ran.output)
+
+
 def test_the_planting_reaches_the_proof(tmp_path: Path) -> None:
     folder = next(one for one in CASES if one.name == "name-near-miss")
     (tmp_path / "server.log").write_bytes(planted((folder / "server.log").read_bytes()))

@@ -89,8 +89,10 @@ def main() -> None:
         if isinstance(error.__cause__, KeyboardInterrupt):
             status = _interrupted()
         else:
+            from lkdoctor.redact import mask
+
             click.echo(
-                f"lkdoctor: internal error: {type(error).__name__}: {error}\n"
+                f"lkdoctor: internal error: {type(error).__name__}: {mask(str(error))}\n"
                 "Please report it with the command that you ran and the first lines of the input.",
                 err=True,
             )

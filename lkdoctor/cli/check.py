@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,10 @@ def command(
     from lkdoctor.doctor.finding import Severity
     from lkdoctor.report.build import Settings
 
+    targets = [os.path.realpath(path) for _, path in outputs]
+    for number, (_, path) in enumerate(outputs):
+        if targets[number] in targets[:number]:
+            raise click.UsageError(f"-o names {path} twice; give each report a file of its own")
     settings = Settings(
         Severity[fail_on.upper()],
         allow_inconclusive,
@@ -115,7 +120,7 @@ def run(
     started_at = time.time()
     usage = interrupted = failed = False
     try:
-        collected = pipeline.collect(wish)
+        collected = pipeline.collect(wish, spare=[path for _, path in outputs])
         report = pipeline.report(collected, wish)
         usage, interrupted = bool(collected.unusable), collected.interrupted
     except pipeline.InputError as error:

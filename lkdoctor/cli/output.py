@@ -7,11 +7,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+import click
+
 from lkdoctor.redact import mask
 
 if TYPE_CHECKING:
     from lkdoctor.report.json_v1 import Report
     from lkdoctor.report.screen import Screen
+
+
+class _StdoutError(click.ClickException):
+    exit_code = 2
 
 
 def hint(text: str) -> None:
@@ -66,14 +72,22 @@ def write_all(
         except OSError as error:
             hint(f"-o {other}={path}: {error.strerror or error}; the report was not written there")
             failed = True
-    to_stdout(document(report, form, quiet=quiet, verbose=verbose, color=color, to_file=False))
+    # JSON is UTF-8 whatever the locale is; the escapes of another encoding would make it invalid.
+    content = document(report, form, quiet=quiet, verbose=verbose, color=color, to_file=False)
+    to_stdout(content, as_it_is=form == "json")
     return failed
 
 
-def to_stdout(content: bytes) -> None:
-    """Write to stdout in its own encoding; a reader that went away (`| head`) is no error."""
+def to_stdout(content: bytes, *, as_it_is: bool = False) -> None:
+    """Write to stdout in its own encoding unless `as_it_is`; a reader that went away (`| head`) is no error.
+
+    Raises:
+        click.ClickException: stdout is closed, or its disk is full.
+    """
+    if sys.stdout is None:
+        raise _cannot_write("it is closed")
     encoding = (sys.stdout.encoding or "utf-8").lower().replace("_", "-")
-    if encoding not in {"utf-8", "utf8"}:
+    if encoding not in {"utf-8", "utf8"} and not as_it_is:
         content = content.decode().encode(encoding, "backslashreplace")
     try:
         sys.stdout.flush()
@@ -82,3 +96,10 @@ def to_stdout(content: bytes) -> None:
     except BrokenPipeError:
         # Python flushes stdout once more at exit; let that go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise _cannot_write(error.strerror or str(error)) from None
+
+
+def _cannot_write(why: str) -> click.ClickException:
+    return _StdoutError(f"stdout: {why}; the report was not written there")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -12,29 +13,27 @@ from typing import TYPE_CHECKING, Any
 
 from lkdoctor.cli.progress import Progress
 from lkdoctor.collect.case import CaseInputs
-from lkdoctor.collect.server_log import LogInput, ServerLogs
+from lkdoctor.collect.server_log import LogInput, ServerLogs, StopReading
 from lkdoctor.dispatch.facts import Event
 from lkdoctor.dispatch.model import SourceNote, Stories
 from lkdoctor.dispatch.stories import KEEP, join
 from lkdoctor.doctor import engine, loader
 from lkdoctor.doctor.evidence import Evidence
 from lkdoctor.doctor.finding import Finding
+from lkdoctor.redact import mask
 from lkdoctor.report.build import RunFacts, Settings, build
-from lkdoctor.report.narrow import narrow
+from lkdoctor.report.narrow import narrow, unknown_names
 
 if TYPE_CHECKING:
     from lkdoctor.report.json_v1 import Report
 
+DRAIN_SECONDS = 2.0  # after Ctrl-C, for what a pipe had brought until then; other inputs are not read on for long
 # What describes a case is no evidence in it.
 OWN_FILES = frozenset({"scenario", "manifest", "config"})
 
 
 class InputError(Exception):
     """The evidence that was named cannot be used; the message says which and what to do."""
-
-
-class _StoppedError(Exception):
-    """Ctrl-C, seen while reading."""
 
 
 @dataclass(slots=True)
@@ -69,6 +68,7 @@ class _Interrupt:
     def __init__(self) -> None:
         self.asked = False
         self._reading = False
+        self._drains_until = float("-inf")  # by the clock of time.monotonic
         self._before: Any = None
 
     def __enter__(self) -> _Interrupt:
@@ -88,13 +88,14 @@ class _Interrupt:
         self.asked = True
         # A read that waits for more goes on after a handler that returns. Joining is never broken off: its state is told.
         if self._reading:
-            raise _StoppedError
+            self._drains_until = time.monotonic() + DRAIN_SECONDS
+            raise StopReading
 
     def watch(self, events: Iterable[Event]) -> Iterator[Event]:
-        """`events` until Ctrl-C."""
+        """`events` until Ctrl-C; a pipe that was waited for ends there, and what it had brought is still given out."""
         iterator = iter(events)
         try:
-            while not self.asked:
+            while not self._over():
                 self._reading = True
                 try:
                     event = next(iterator)
@@ -103,26 +104,36 @@ class _Interrupt:
                 finally:
                     self._reading = False
                 yield event
-        except _StoppedError:
+        except StopReading:
             return
 
     def stop(self) -> None:
         """Called while bytes are read: between two events there may be gigabytes."""
-        if self.asked:
-            raise _StoppedError
+        if self._over():
+            raise StopReading
+
+    def _over(self) -> bool:
+        return self.asked and time.monotonic() >= self._drains_until
 
 
-def collect(wish: Wish) -> Collected:
-    """Read the evidence and join it into stories.
+def collect(wish: Wish, spare: Iterable[str] = ()) -> Collected:
+    """Read the evidence and join it into stories; `spare` are files that will be written.
 
     Raises:
-        InputError: a path does not exist, or holds nothing that can be read.
+        InputError: a path does not exist, holds nothing that can be read, or is one of `spare`; a room or an agent name
+            that was asked for is not in the evidence.
     """
     started_at = time.time()
+    if wish.since is not None and wish.until is not None and wish.since > wish.until:
+        raise InputError("--since is later than --until, so nothing lies between them; swap their values")
     paths = wish.paths or (() if wish.logs else (".",))
     inputs = CaseInputs(list(wish.inputs)) if wish.inputs else CaseInputs.find(paths, logs=wish.logs)
     if inputs.errors:
         raise InputError("\n".join(inputs.errors))
+    written = {os.path.realpath(one) for one in spare}
+    for one in inputs.server_logs:
+        if one.path is not None and os.path.realpath(one.path) in written:
+            raise InputError(f"-o would overwrite {one.name}, which is evidence; write the report to another file")
     if not inputs.server_logs:
         raise InputError(_nothing(wish, inputs))
     total = sum(_size(one) for one in inputs.server_logs)
@@ -133,13 +144,18 @@ def collect(wish: Wish) -> Collected:
             progress(done, size)
 
         logs = ServerLogs(inputs.server_logs, since=wish.since, until=wish.until, jobs=wish.jobs, progress=advance)
-        keep = sys.maxsize if wish.keep_all or wish.settings.list_all else KEEP
+        settings = wish.settings
+        # One room or name may well be among those that are else kept as a count only.
+        every = wish.keep_all or settings.list_all or settings.rooms or settings.agents
+        keep = sys.maxsize if every else KEEP
         stories = join(interrupt.watch(logs.events()), keep)
     stories.sources = logs.notes or [
         SourceNote(one.name, "server_log", notes=["reading was interrupted"]) for one in inputs.server_logs
     ]
     stories.sources += [one for one in inputs.others if one.kind not in OWN_FILES]
     used = [one for one in stories.sources if one.kind == "server_log" and not one.unusable]
+    if used and not interrupt.asked and (unknown := unknown_names(stories, settings)):
+        raise InputError(mask(unknown))
     reasons = () if used else tuple(f"{one.name}: {one.unusable}" for one in stories.sources if one.unusable)
     return Collected(stories, logs, started_at, interrupt.asked, reasons)
 
@@ -151,7 +167,9 @@ def _size(given: LogInput) -> int:
 
 def _nothing(wish: Wish, inputs: CaseInputs) -> str:
     given = ", ".join(wish.paths) or "the current folder"
-    found = "; ".join(f"{one.name}: {one.unusable}" for one in inputs.others if one.kind not in OWN_FILES)
+    found = "; ".join(
+        f"{one.name}: {one.unusable or '; '.join(one.notes)}" for one in inputs.others if one.kind not in OWN_FILES
+    )
     also = f" Found there: {found}." if found else ""
     return (
         f"no server log in {given}.{also} Name the file (`lkdoctor check FILE`), or use `--log FILE` when it is one "

@@ -30,6 +30,7 @@ def command(
     participant's identity. Exit status: 0, or 2 when the evidence does not know it.
     """
     from lkdoctor.cli import output, pipeline
+    from lkdoctor.redact import mask
     from lkdoctor.report.why import Story, UnknownSubjectError
 
     wish = pipeline.Wish(paths, logs, since, until, jobs, keep_all=True)
@@ -42,7 +43,7 @@ def command(
             sys.exit(2)
         story = Story(collected.stories, subject)
     except (pipeline.InputError, UnknownSubjectError) as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(mask(str(error))) from None  # names near to SUBJECT may hold a token
     screen = output.screen(color)
     output.to_stdout(output.lines(story.lines(report, collected.logs.resolve, screen, verbose=verbose)))
     sys.exit(130 if collected.interrupted else 0)

@@ -7,6 +7,7 @@ disk: members of a zip are read as streams.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -53,6 +54,7 @@ class CaseInputs:
     server_logs: list[LogInput] = field(default_factory=list)
     others: list[SourceNote] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    _seen: set[tuple[str, str]] = field(default_factory=set)
 
     @classmethod
     def find(
@@ -68,22 +70,24 @@ class CaseInputs:
         """
         found = cls()
         for log in logs:
-            with found._noting():
+            with found._noting(log):
                 found._add(_plain(log), "server_log", "")
         for log in worker_logs:
-            with found._noting():
+            with found._noting(log):
                 found._add(_plain(log), "worker_log", "")
         for path in paths:
-            with found._noting():
+            with found._noting(path):
                 found._sort(str(path))
         return found
 
     @contextlib.contextmanager
-    def _noting(self) -> Iterator[None]:
+    def _noting(self, path: str | Path) -> Iterator[None]:
         try:
             yield
         except MissingInputError as error:
             self.errors.append(str(error))
+        except OSError as error:  # a name that is too long, a loop of links
+            self.errors.append(f"{path}: cannot be opened: {error.strerror or error}")
 
     def _sort(self, text: str) -> None:
         path = Path(text)
@@ -106,16 +110,19 @@ class CaseInputs:
             if kind == "unknown" and _SERVER_LOG.match(name):
                 kind = "server_log"
             if kind != "unknown" or _ANY_LOG.search(name):
-                self._add(given, kind, looks)
+                self._add(given, kind, looks, by_chance=True)
 
-    def _add(self, given: LogInput, kind: str, looks: str) -> None:
-        if given.name in {one.name for one in self.server_logs} | {one.name for one in self.others}:
+    def _add(self, given: LogInput, kind: str, looks: str, *, by_chance: bool = False) -> None:
+        # `server.log` and `./server.log` are one file: read twice, every dispatch in it would count twice.
+        identity = (given.name if given.path is None else os.path.realpath(given.path), given.member)
+        if identity in self._seen:
             return
+        self._seen.add(identity)
         if kind == "server_log":
             self.server_logs.append(given)
             return
         note = SourceNote(given.name, kind, bytes=given.size_on_disk)
-        if kind == "unknown":
+        if kind == "unknown" and not by_chance:  # what merely lies in a folder was not meant to be read
             note.unusable = f"no evidence that this version reads; it looks like {looks}"
         else:
             note.notes.append(f"not read by this version{f'; it looks like {looks}' if looks else ''}")

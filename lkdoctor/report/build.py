@@ -96,8 +96,8 @@ def build(
     judged = gate.verdict(
         diagnosis.findings, stories.dispatches, settings.fail_on, hides_info=stories.coverage.hides_info
     )
-    if judged == "healthy" and run.errors:
-        judged = "inconclusive"  # nothing was judged: lkdoctor failed, or no input could be read
+    if judged == "healthy" and (run.errors or run.interrupted):
+        judged = "inconclusive"  # lkdoctor failed, no input could be read, or not all of it was
     return doc.Report(
         tool=doc.Tool("lkdoctor", __version__),
         run=doc.Run(_required_time(run.started_at), round(run.seconds, 3), run.mode, run.interrupted),
@@ -190,7 +190,9 @@ def _worker_order(one: model.WorkerSession) -> tuple[float, str]:
 
 
 def _dispatch_order(one: model.Dispatch) -> tuple[float, str, str, str, str]:
-    at = one.asked_at if one.asked_at is not None else 0.0
+    deciding = one.deciding  # CreateDispatch is not logged everywhere: then only the end of it has a time
+    times = (one.asked_at, deciding.ended_at if deciding else None)
+    at = next((time for time in times if time is not None), 0.0)
     return (at, one.room, one.agent_name, one.dispatch_id or "", one.room_id)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -29,6 +30,25 @@ def narrow(stories: Stories, diagnosis: Diagnosis, settings: Settings) -> tuple[
     if settings.ignore:
         diagnosis = _without(diagnosis, catalogue, settings.ignore, left)
     return stories, diagnosis, left
+
+
+def unknown_names(stories: Stories, settings: Settings) -> str:
+    """Which of the rooms and agent names asked for the evidence does not hold, and what comes near; "" when it has all.
+
+    A gate on a misspelt room would else be green for ever.
+    """
+    rooms = {one.name for one in stories.rooms} | {one.room for one in stories.dispatches}
+    agents = {one.agent_name for one in stories.dispatches} | {one.agent_name or "" for one in stories.workers.values()}
+    agents |= {name for one in stories.rooms for ask in one.asks for name in ask.names}
+    for option, wanted, known in (("--room", settings.rooms, rooms), ("--agent", settings.agents, agents)):
+        for name in wanted:
+            if name not in known:
+                by_low = {one.lower(): one for one in sorted(known) if one}
+                near = difflib.get_close_matches(name.lower(), by_low, n=3)
+                meant = " or ".join(repr(by_low[one]) for one in near)
+                hint = f" Did you mean {meant}?" if meant else " `lkdoctor check` without it lists every dispatch."
+                return f"{option}: nothing in this evidence is called {name!r}.{hint}"
+    return ""
 
 
 def _codes(catalogue: Catalogue, words: Iterable[str]) -> frozenset[Code]:

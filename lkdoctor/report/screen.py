@@ -14,6 +14,7 @@ ColorChoice = Literal["auto", "always", "never"]
 PIPE_WIDTH: Final = 100  # lines of a file or pipe are read in editors and web pages
 NARROWEST: Final = 40
 _GAP: Final = 2  # blanks before each column
+_FILLER: Final = "\ue000"  # for private use: `clean` escapes it
 
 _STYLES: Final[dict[str, str]] = {
     "error": "1;31",
@@ -89,14 +90,7 @@ class Screen:
     def wrap(self, text: str, first: str = "", rest: str | None = None, style: str = "") -> list[str]:
         """`text` in lines of this width; `first` and `rest` stand before the first and the other lines."""
         rest = " " * columns(first) if rest is None else rest
-        lines = textwrap.wrap(
-            clean(text),
-            self.width,
-            initial_indent=first,
-            subsequent_indent=rest,
-            break_on_hyphens=False,
-            break_long_words=True,
-        ) or [first.rstrip()]
+        lines = _wrapped(clean(text), self.width, first, rest) or [first.rstrip()]
         if not style:
             return lines
         painted = [first + self.paint(lines[0][len(first) :], style)]
@@ -158,4 +152,12 @@ def _paint_word(screen: Screen, line: str, word: str, style: str) -> str:
 def _fold(cell: str, width: int) -> str:
     if columns(cell) <= width:
         return cell
-    return "\n".join(textwrap.wrap(cell, width, break_on_hyphens=False)) or cell
+    return "\n".join(_wrapped(cell, width)) or cell
+
+
+def _wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
+    # textwrap counts letters: behind a wide one goes a filler, which no cleaned text holds, until the lines are made.
+    if not text.isascii():
+        text = "".join(letter + _FILLER * (columns(letter) - 1) for letter in text)
+    lines = textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+    return [line.replace(_FILLER, "") for line in lines]

@@ -190,8 +190,11 @@ class Text:
         listed = self.report.dispatches
         if not listed:
             return []
+        quiet = [] if self.verbose else self._not_missed(listed)
+        hidden = {id(one) for one in quiet}
+        listed = [one for one in listed if id(one) not in hidden]
         shown = listed if self.verbose or len(listed) <= ROWS else _worst(listed)[:ROWS]
-        several_days = len({(one.asked_at or "")[:10] for one in shown}) > 1
+        several_days = len({one.asked_at[:10] for one in shown if one.asked_at}) > 1
         rows = [
             [
                 clock(one.asked_at, date=several_days),
@@ -210,11 +213,26 @@ class Text:
         spare = ["job", "type", "took", "worker", "asked (UTC)"]
         title = f"Dispatches ({self.report.totals.dispatches:,})"
         lines = self._head(title) + self.screen.table(heads, rows, spare, STYLES)
-        rest = self.report.totals.dispatches - len(shown)
+        if quiet:
+            told = f"… and {len(quiet):,} for the unnamed agent, beside a named one: nobody misses it; -v shows them"
+            lines += self.screen.wrap(told, "  ", "    ", style="dim")
+        rest = self.report.totals.dispatches - len(shown) - len(quiet)
         if rest > 0:
             how = "-v shows them" if len(listed) > len(shown) else "--all lists them"
             lines.append(self.screen.paint(f"  … and {rest:,} more; {how}", "dim"))
         return lines
+
+    def _not_missed(self, listed: Sequence[Dispatch]) -> list[Dispatch]:
+        """CreateDispatch on a new room also asks for the unnamed worker. Where there is none, a red row would frighten
+        for nothing; but not where a finding speaks of the unnamed worker."""
+        if any(one.subject.agent_name == "" for one in self.report.findings if one.severity != "info"):
+            return []
+        named = {(one.room, one.room_id) for one in listed if one.origin != "implicit"}
+        return [
+            one
+            for one in listed
+            if one.origin == "implicit" and one.outcome == "no-response" and (one.room, one.room_id) in named
+        ]
 
     def _workers(self) -> list[str]:
         workers = self.report.workers

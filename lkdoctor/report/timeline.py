@@ -52,7 +52,7 @@ class Happening:
 
 
 def happenings(stories: Stories) -> Iterator[Happening]:
-    """Everything that the stories tell, in no order."""
+    """Everything that the stories tell of rooms and workers, in no order."""
     for worker in stories.workers.values():
         yield from _worker(worker)
     for room in stories.rooms:
@@ -63,6 +63,15 @@ def happenings(stories: Stories) -> Iterator[Happening]:
     for dispatch in stories.dispatches:
         if id(dispatch) not in inside:
             yield from _dispatch(dispatch, None)
+
+
+def server_lives(stories: Stories) -> Iterator[Happening]:
+    """When the servers started and stopped, as far as the evidence shows it."""
+    for run in stories.runs:
+        node = f" as node {run.node_id}" if run.node_id else ""
+        text = f"livekit-server{f' {run.version}' if run.version else ''} started{node}"
+        if run.started_at is not None:
+            yield Happening(run.started_at, text, frozenset(), tuple(run.proof), ("starting LiveKit server",))
 
 
 def name_of(agent_name: str) -> str:

@@ -14,7 +14,7 @@ from lkdoctor.report.build import Quoted, Resolve, iso
 from lkdoctor.report.json_v1 import Report
 from lkdoctor.report.screen import Screen, clean
 from lkdoctor.report.text import Text
-from lkdoctor.report.timeline import Happening, Tag, happenings, name_of
+from lkdoctor.report.timeline import Happening, Tag, happenings, name_of, server_lives
 from lkdoctor.report.words import clock, counted, looked_at
 
 MOST: Final = 200  # happenings told without -v
@@ -58,13 +58,16 @@ class Story:
                 names = {one.agent_name or "" for one in stories.workers.values()}  # who was there instead
             chosen = {id(one) for one in mine}
             mine += [one for one in every if id(one) not in chosen and _registration(one, names, mine)]
+        times = [one.at for one in mine if one.at is not None]
+        if times:  # a restart takes workers and rooms away: it belongs to the story of each of them
+            mine += [one for one in server_lives(stories) if one.at is not None and min(times) < one.at <= max(times)]
         # Stable: things of one moment stay in the order of cause and effect.
         self.happenings = sorted(mine, key=_time)
         self.dispatches = [one for one in stories.dispatches if wanted & _ids(one)]
 
     def lines(self, report: Report, resolve: Resolve, screen: Screen, *, verbose: bool = False) -> list[str]:
         """The story as text; `report` is that of the same evidence, narrowed to nothing."""
-        lines = screen.wrap(self._headline(), style="head")
+        lines = screen.wrap(mask(self._headline()), style="head")
         lines += [*screen.wrap(looked_at(report), style="dim"), ""]
         shown = self.happenings if verbose else self.happenings[:MOST]
         quotes = resolve([place for one in shown for place in one.places])

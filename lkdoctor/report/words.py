@@ -77,6 +77,8 @@ def _verdict(report: Report) -> str:
         return f"{len(guilty):,} faults found. The worst: {first_sentence(worst.message)}"
     if report.verdict == "inconclusive":
         undecided = [one for one in report.dispatches if open_question(one)]
+        if report.run.interrupted and not undecided and not report.questions:
+            return f"no fault found in {counted(report.totals.dispatches, 'dispatch', 'dispatches')}."
         if not undecided:
             return "Cannot tell: this log does not show how dispatches end. What to fetch stands below."
         return (

@@ -5,13 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.running import FAULTY, HEALTHY, call, run
+from tests.cli.running import FAULTY, HEALTHY, call, environment, run
 from tests.recorded import case
 
 
@@ -145,6 +147,84 @@ def test_json_is_the_same_whatever_is_said_on_stderr() -> None:
     ran = run("check", FAULTY, "--format", "json", "-v", "--color", "always")
     assert json.loads(ran.out)["verdict"] == "problems"
     assert "\x1b" not in ran.out
+
+
+def test_json_is_utf8_in_every_locale(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    log.write_text(
+        (FAULTY / "server.log").read_text("utf-8").replace("support-call-7", "Büro µ 日本 \U0001f916"), "utf-8"
+    )
+    ran = run("check", log, "--format", "json", environ={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"})
+    assert {one["room"] for one in json.loads(ran.out)["dispatches"]} == {"Büro µ 日本 \U0001f916"}
+
+
+def test_one_file_under_two_names_counts_once(tmp_path: Path) -> None:
+    shutil.copy(FAULTY / "server.log", tmp_path)
+    (tmp_path / "link.log").symlink_to(tmp_path / "server.log")
+    ran = run("check", "server.log", "./server.log", tmp_path / "link.log", "--format", "json", cwd=tmp_path)
+    found = json.loads(ran.out)
+    assert (found["totals"]["dispatches"], [one["name"] for one in found["sources"]]) == (1, ["server.log"])
+
+
+def test_other_files_of_a_folder_are_no_fault(tmp_path: Path) -> None:
+    shutil.copy(HEALTHY / "server.log", tmp_path)
+    (tmp_path / "notes.txt").write_text("call Alice back\n")
+    found = checked(tmp_path)
+    assert (found["verdict"], codes(found)) == ("healthy", [])
+    assert "some other text" in next(one for one in found["sources"] if "notes" in one["name"])["notes"][0]
+    assert "LKD903" in codes(checked(tmp_path / "server.log", tmp_path / "notes.txt"))
+
+
+def test_a_workers_log_alone_is_called_what_it_is(tmp_path: Path) -> None:
+    log = tmp_path / "agent.log"
+    log.write_text('{"message": "starting worker", "level": "INFO", "name": "livekit.agents"}\n')
+    ran = run("check", log)
+    assert ran.status == 2
+    assert "it looks like the log of a Python agent worker" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--room", "support-call-8"], "Did you mean 'support-call-7'?"),
+        (["--agent", "inbound_agent"], "Did you mean 'inbound-agent'"),
+        (["--since", "2026-01-02", "--until", "2026-01-01"], "--since is later than --until"),
+        (["-o", "json=a", "-o", "text=./a"], "-o names ./a twice"),
+        (["x" * 300], "cannot be opened: File name too long"),
+    ],
+)
+def test_a_slip_in_the_options_is_told_and_never_green(options: list[str], words: str, tmp_path: Path) -> None:
+    ran = run("check", FAULTY, *options, cwd=tmp_path)
+    assert (ran.status, ran.out) == (2, "")
+    assert words in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_evidence_is_never_written_over(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    shutil.copy(FAULTY / "server.log", log)
+    before = log.read_bytes()
+    ran = run("check", tmp_path, "-o", "text=server.log", cwd=tmp_path)
+    assert ran.status == 2
+    assert "-o would overwrite" in ran.err
+    assert log.read_bytes() == before
+
+
+def test_a_full_disk_is_told_without_asking_for_a_bug_report() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full on this system")
+    with full.open("wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "lkdoctor", "check", str(FAULTY)],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+            env=environment(),
+        )
+    assert done.returncode == 2
+    assert done.stderr.decode().endswith("the report was not written there\n")
 
 
 def test_help_names_every_option_and_status() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,12 @@ class TestWhy:
         places = [text.index(word) for word in words]
         assert places == sorted(places)
         assert "server.log:" in text
+
+    def test_a_restart_of_the_server_is_part_of_the_story(self) -> None:
+        folder = case("server-restarted")
+        room = json.loads(call("check", folder, "--format", "json").stdout)["dispatches"][0]
+        text = call("why", room["agent_name"], folder).stdout
+        assert re.search(r"  livekit-server [\d.]+ started as node ND_\w+\n +\| .*starting LiveKit", text)
 
     def test_the_fault_of_the_subject_is_told_with_its_fix(self) -> None:
         text = call("why", "support-call-7", FAULTY).stdout

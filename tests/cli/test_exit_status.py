@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from lkdoctor.doctor import loader
@@ -124,6 +125,14 @@ def test_a_failure_outside_of_checks_still_gives_one_valid_document(form: str, m
     assert "Traceback" not in ran.stderr
 
 
+def settled(pid: int) -> None:
+    """Returns once the process uses no processor time any more: it waits for input."""
+    before = -1.0
+    while (now := sum(psutil.Process(pid).cpu_times()[:2])) > before:
+        before = now
+        time.sleep(0.4)
+
+
 def drained(pipe: int) -> bool:
     """True once the reader of the pipe has taken all that was written to it: it is past its imports and reads."""
     for _ in range(600):
@@ -147,6 +156,7 @@ def test_ctrl_c_tells_what_was_read_until_then(form: str) -> None:
     process.stdin.write((FAULTY / "server.log").read_bytes())
     process.stdin.flush()
     assert drained(process.stdin.fileno())
+    settled(process.pid)
     process.send_signal(signal.SIGINT)
     process.wait(timeout=30)  # while its stdin is still open
     out, err = process.communicate(timeout=30)
@@ -154,8 +164,9 @@ def test_ctrl_c_tells_what_was_read_until_then(form: str) -> None:
     found = document(out.decode(), form)
     if form == "json":
         assert found["run"]["interrupted"] is True
+        assert "LKD202" in [one["code"] for one in found["findings"]]
     else:
-        assert out.decode().startswith("Interrupted, so far: ")
+        assert out.decode().startswith("Interrupted, so far: Fault found: ")
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

@@ -54,6 +54,15 @@ def test_spare_columns_go_first_then_cells_fold() -> None:
     assert "support" in "".join(tight)
 
 
+def test_wide_letters_are_wrapped_and_aligned_by_columns() -> None:
+    words = "会议室 に 参加 する エージェント がいません " * 5
+    for line in Screen(40).wrap(words, "  - "):
+        assert columns(line) <= 40
+    assert "".join("".join(Screen(40).wrap(words)).split()) == "".join(words.split())
+    lines = Screen(100).table(["room", "outcome"], [["会议室", "assigned"], ["room-1", "declined"]])
+    assert columns(lines[2][: lines[2].index("assigned")]) == columns(lines[3][: lines[3].index("declined")])
+
+
 def test_cells_are_painted_whole_only() -> None:
     lines = Screen(100, color=True).table(["a", "b"], [["assigned", "assigned-too"]], styles={"assigned": "ok"})
     assert "\x1b[32massigned\x1b[0m" in lines[2]

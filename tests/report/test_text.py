@@ -82,6 +82,25 @@ def test_infos_stand_first_when_nothing_worse_is_found() -> None:
     assert faulty.index("Worth knowing") > faulty.index("Dispatches (")
 
 
+def test_a_row_for_the_unnamed_agent_hides_only_where_nobody_misses_it() -> None:
+    beside, alone = text_of(case("implicit-beside-explicit")), text_of(case("implicit-dispatch-only"))
+    assert "(unnamed)" not in beside
+    assert "  … and 1 for the unnamed agent, beside a named one" in beside
+    assert "(unnamed)" in text_of(case("implicit-beside-explicit"), verbose=True)
+    assert "(unnamed)" in alone
+
+
+def test_a_time_that_is_not_known_is_no_other_day() -> None:
+    report = report_of(case("name-near-miss"))
+    known = report.dispatches[0]
+    unknown = msgspec.structs.replace(known, asked_at=None)
+    text = write(msgspec.structs.replace(report, dispatches=[known, unknown]), Screen(100))
+    assert known.asked_at is not None
+    table = text[text.index("\nDispatches (") :]
+    assert known.asked_at[11:19] in table
+    assert known.asked_at[:10] not in table
+
+
 def spoiled(report: Report, word: str) -> Report:
     """The report with `word` put where evidence is quoted."""
     dispatch = msgspec.structs.replace(report.dispatches[0], room=word)

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from lkdoctor.collect.server_log.logs import ServerLogs
 from lkdoctor.collect.server_log.proof import Proof
-from lkdoctor.collect.server_log.source import LogInput
+from lkdoctor.collect.server_log.source import LogInput, StopReading
 
-__all__ = ["LogInput", "Proof", "ServerLogs"]
+__all__ = ["LogInput", "Proof", "ServerLogs", "StopReading"]

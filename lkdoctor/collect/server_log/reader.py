@@ -13,6 +13,7 @@ from lkdoctor.collect.server_log.coverage import Sampler
 from lkdoctor.collect.server_log.lines import LineReader
 from lkdoctor.collect.server_log.messages import AUTOMATON
 from lkdoctor.collect.server_log.order import Order
+from lkdoctor.collect.server_log.source import StopReading
 from lkdoctor.collect.server_log.spool import KEPT_BYTES, Spool
 from lkdoctor.dispatch.facts import Event
 
@@ -78,7 +79,10 @@ class StreamReader:
         complete = 0  # end of the last whole line in the buffer
         skipping = False
         while True:
-            count = self.chain.readinto(view[held : held + self._chunk])
+            try:
+                count = self.chain.readinto(view[held : held + self._chunk])
+            except StopReading:  # while waiting for a pipe: this was all
+                count = 0
             end = held + count
             if count:
                 self.bytes += count

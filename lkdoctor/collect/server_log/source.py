@@ -20,6 +20,10 @@ _BOMB_BYTES: Final = 1 << 30
 _BOMB_RATIO: Final = 200
 
 
+class StopReading(Exception):  # noqa: N818 - no error
+    """Raised by the caller's signal handler while a read waits: the input ends here."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogInput:
     """One thing to read. `name` is the source id used in every proof: the path as given, unique in a run.
@@ -155,16 +159,29 @@ def open_input(given: LogInput) -> Opened:
 class _Stdin(io.RawIOBase):
     """Standard input; it stays open. Blocks are filled whole: a pipe hands out 64 KiB at a time, too little to be fast."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._stopped = False
+
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         stdin = sys.stdin.buffer
         if isinstance(stdin, io.BufferedReader):
-            return stdin.readinto(buffer)
+            return self._fill(stdin, buffer)
         block = stdin.read(len(buffer))  # a stand-in without readinto
         buffer[: len(block)] = block
         return len(block)
+
+    def _fill(self, stdin: io.BufferedReader, buffer: memoryview) -> int:
+        have = 0
+        try:
+            while not self._stopped and have < len(buffer) and (count := stdin.readinto1(buffer[have:])):
+                have += count
+        except StopReading:  # what has come is given out first
+            self._stopped = True
+        return have
 
 
 def _open_member(path: Path, member: str) -> Raw:
