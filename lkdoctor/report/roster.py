@@ -28,7 +28,7 @@ def worker_table(workers: Sequence[Worker], screen: Screen) -> list[str]:
         for one in workers
     ]
     heads = ["agent", "worker", "type", "deployment", "sdk", "since (UTC)", "until (UTC)", "jobs"]
-    return screen.table(heads, rows, spare=["sdk", "type", "since (UTC)", "deployment"])
+    return screen.table(heads, rows, spare=["sdk", "type", "since (UTC)", "deployment", "until (UTC)"])
 
 
 def lines(stories: Stories, screen: Screen, at: float | None = None) -> list[str]:

@@ -21,7 +21,7 @@ def text_of(folder: Path, width: int = 100, **options: bool) -> str:
     return write(report_of(folder), Screen(width), **options)
 
 
-@pytest.mark.parametrize("width", [60, 100])
+@pytest.mark.parametrize("width", [40, 60, 100])
 @pytest.mark.parametrize("verbose", [False, True])
 @pytest.mark.parametrize("folder", CASES, ids=lambda one: one.name)
 def test_nothing_is_wider_than_the_screen(folder: Path, width: int, verbose: bool) -> None:
