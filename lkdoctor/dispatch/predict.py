@@ -139,15 +139,22 @@ def _predict(
     ]
     if not launches:
         return Prediction(name, planned.wanted.deployment, planned.origin, frozenset((Outcome.WAITING,)), frozenset())
-    outcomes = frozenset(_decide(combined) for combined in product(*(one for one, _ in launches)))
+    outcomes = frozenset(_decide(combined, rules.JT_ROOM in types) for combined in product(*(one for one, _ in launches)))
     takers = frozenset(worker for _, ids in launches for worker in ids)
     return Prediction(name, planned.wanted.deployment, planned.origin, outcomes, takers)
 
 
-def _decide(outcomes: Iterable[Outcome]) -> Outcome:
-    """The outcome of a dispatch from those of its deciding launches, in the order of `rules.JOB_TYPES`."""
+def _decide(outcomes: Iterable[Outcome], in_room: bool) -> Outcome:
+    """The outcome of a dispatch from those of its deciding launches, in the order of `rules.JOB_TYPES`.
+
+    `in_room`: a JT_ROOM launch is among them. Without one each launch is some person's only try, and one that failed
+    counts; a terminal reject leaves no line, so it shows only where nothing else does.
+    """
     listed = list(outcomes)
-    return Outcome.ASSIGNED if Outcome.ASSIGNED in listed else listed[0]
+    failed = [one for one in listed if one not in (Outcome.ASSIGNED, Outcome.REJECTED_TERMINALLY)]
+    if Outcome.ASSIGNED in listed and (in_room or not failed):
+        return Outcome.ASSIGNED
+    return failed[0] if failed else listed[0]
 
 
 def launch_outcomes(

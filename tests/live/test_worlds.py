@@ -105,7 +105,9 @@ def what_happened(entry: dict, truth: Truth, predicted: Prediction, played: Play
     """The outcomes that fit what ListDispatch lists and what the workers saw."""
     jobs = entry.get("state", {}).get("jobs", [])
     if any(job.get("state", {}).get("participant_identity") for job in jobs):
-        return {Outcome.ASSIGNED}
+        # a worker for persons is asked once for each: one may have got an agent, another none
+        types = {one.job_type for one in played.workers if one.agent_name == predicted.agent_name}
+        return {Outcome.ASSIGNED} | (set() if "JT_ROOM" in types else set(predicted.outcomes))
     if jobs:
         return {Outcome.REJECTED_TERMINALLY}
     answers = {one.worker_id: one.answer for one in played.workers}
