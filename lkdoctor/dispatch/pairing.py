@@ -13,10 +13,11 @@ from typing import Final
 
 from lkdoctor.dispatch import rules
 from lkdoctor.dispatch.facts import Place
-from lkdoctor.dispatch.model import Certainty, Dispatch, Launch, Outcome
+from lkdoctor.dispatch.model import Certainty, Dispatch, Launch, Origin, Outcome
 
 PATIENCE: Final = 6.0  # seconds of log until lines with a room have had their turn (a cold survey runs 5 s)
 EARLY: Final = 0.15  # the request's time comes from a line written a little after it
+TICK: Final = 0.012  # of a console stamp and a call's duration, both cut to milliseconds, and a little more
 LATE: Final = 9.0  # a survey and a budget, when nothing jams the node
 LATE_JAMMED: Final = 120.0  # behind a hung worker launches start in waves of 3 s
 TWIN: Final = 0.25  # launches nearer than this fit a line alike
@@ -146,7 +147,7 @@ class Pairing:
     def _candidates(self, line: RequestLine, key: Key) -> list[tuple[float, _Open]]:
         jammed = len(self.timeouts) == rules.IN_FLIGHT and line.at is not None and line.at - self.timeouts[0] < 10
         latest = LATE_JAMMED if jammed else LATE
-        fits = []
+        fits, young = [], []
         for one in self.opened.get(key, {}).values():
             if one.launch.asked_at is None or line.at is None:
                 fits.append((latest, one))
@@ -158,7 +159,10 @@ class Pairing:
             fit = abs(age - line.ending.after)
             if line.early and fit > 0.3:
                 continue  # its launch may stand before the evidence: do not give it to the next best
-            fits.append((fit, one))
+            # No timer of the server runs out early, and a call on the same node is timed to the millisecond.
+            exact = one.stream == line.stream and one.dispatch.origin in _TIMED
+            (young if exact and age < line.ending.after - TICK else fits).append((fit, one))
+        fits = fits or young
         fits.sort(key=lambda pair: pair[0])
         return fits
 
@@ -183,6 +187,8 @@ class Pairing:
                     contest.winner.certainty = Certainty.LOW
                     rival.certainty = Certainty.LOW
 
+
+_TIMED = frozenset((Origin.ROOM, Origin.API))  # origins whose calls print how long they took
 
 _CONFIRMED_BY_LINE = frozenset(
     (Outcome.DECLINED, Outcome.NO_HEADROOM, Outcome.WORKER_CLOSED, Outcome.ANSWER_TIMEOUT, Outcome.UNKNOWN)
