@@ -20,7 +20,7 @@ EARLY: Final = 0.15  # the request's time comes from a line written a little aft
 TICK: Final = 0.012  # of a console stamp and a call's duration, both cut to milliseconds, and a little more
 LATE: Final = 9.0  # a survey and a budget, when nothing jams the node
 LATE_JAMMED: Final = 120.0  # behind a hung worker launches start in waves of 3 s
-TWIN: Final = 0.25  # launches nearer than this fit a line alike
+TWIN: Final = 0.1  # launches nearer than this fit a line alike
 
 Key = tuple[str, str, str]  # cluster (nodes without redis share nothing), agent name, job type
 
@@ -147,7 +147,8 @@ class Pairing:
     def _candidates(self, line: RequestLine, key: Key) -> list[tuple[float, _Open]]:
         jammed = len(self.timeouts) == rules.IN_FLIGHT and line.at is not None and line.at - self.timeouts[0] < 10
         latest = LATE_JAMMED if jammed else LATE
-        fits, young = [], []
+        fits: list[tuple[float, _Open]] = []
+        young: list[tuple[float, _Open]] = []
         for one in self.opened.get(key, {}).values():
             if one.launch.asked_at is None or line.at is None:
                 fits.append((latest, one))
@@ -172,20 +173,22 @@ class Pairing:
         All ended alike: it does not matter which was whose. One ended otherwise, or not at all: nobody can tell whose
         line it was.
         """
+        unclear: list[Launch] = []
         for contest in self.contests:
-            if all(rival.outcome is contest.winner.outcome for rival in contest.rivals):
+            # a rival that another line ended, one with a room in it, never waited for this one
+            rivals = [
+                one for one in contest.rivals if one.job_id is None and one.outcome is not Outcome.NAME_NOT_SERVED
+            ]
+            others = [one for one in rivals if one.outcome is not contest.winner.outcome]
+            if others:
+                unclear += (contest.winner, *others)
+            else:
                 contest.winner.certainty = Certainty.HIGH
-            for rival in contest.rivals:
-                if rival.outcome is contest.winner.outcome:
-                    continue
-                if rival.outcome is Outcome.PENDING:
-                    contest.winner.certainty = Certainty.LOW
-                    contest.winner.outcome = Outcome.UNKNOWN
-                    rival.certainty = Certainty.LOW
-                    rival.rivals += 1
-                elif rival.rivals:
-                    contest.winner.certainty = Certainty.LOW
-                    rival.certainty = Certainty.LOW
+        for launch in unclear:
+            launch.certainty = Certainty.LOW
+            launch.rivals = max(launch.rivals, 1)
+            if launch.outcome is not Outcome.PENDING:
+                launch.outcome = Outcome.UNKNOWN
 
 
 _TIMED = frozenset((Origin.ROOM, Origin.API))  # origins whose calls print how long they took
