@@ -1,4 +1,4 @@
-"""Decides outcomes: which launch counts, what silence means, and what became of the agent after the assignment.
+"""Decides outcomes: which launch counts, and what silence means.
 
 A dispatch is tried for every job type; only the launch of a type that the name's workers register decides. Silence means
 something only when the evidence would have shown a line; otherwise the outcome is `unknown`, with what to fetch.
@@ -13,11 +13,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lkdoctor.dispatch import rules
+from lkdoctor.dispatch.coverage import FETCH_ALL, FETCH_LATER, FETCH_LEVEL, FETCH_NODES, FETCH_START, all_launches
 from lkdoctor.dispatch.model import (
-    After,
-    AgentParticipant,
     Certainty,
-    Coverage,
     Dispatch,
     Launch,
     Origin,
@@ -28,86 +26,7 @@ from lkdoctor.dispatch.model import (
 )
 from lkdoctor.dispatch.pairing import LATE_JAMMED
 
-JOIN_PATIENCE: Final = 20.0  # seconds: a cold job process and its connection take up to 10 s each
 SILENCE: Final = rules.SETTLE + 0.5  # a launch that ended without a line has certainly ended by then
-
-FETCH_START: Final = (
-    "the server's log from its start (`starting LiveKit server`) on, or at least from before the workers registered"
-)
-FETCH_LEVEL: Final = "the same log at `logging.level: info`"
-FETCH_NODES: Final = "the logs of all nodes that share this redis, for the same time"
-FETCH_ALL: Final = "the whole log, without sampling (`logging.sample`), of all nodes"
-FETCH_LATER: Final = "a log that goes on for at least 10 s after the dispatch"
-
-
-# What no other type's launch beside a success ends in: `unremarkable` must not count such rooms away.
-_REFUSED: Final = frozenset(
-    (Outcome.NO_HEADROOM, Outcome.DECLINED, Outcome.ANSWER_TIMEOUT, Outcome.WORKER_CLOSED, Outcome.UNKNOWN)
-)
-
-
-def coverage(stories: Stories) -> Coverage:
-    """What the evidence as a whole cannot show."""
-    runs = [run for run in stories.runs if not run.config_refused]
-    found = Coverage()
-    found.timeless = stories.last_at is None and bool(runs)
-    streams = {run.stream for run in runs}
-    late = [run for run in runs if not run.start_seen]
-    if late and not found.timeless:
-        found.starts_late = True
-        found.reasons.append(f"the evidence of {late[0].stream} starts after the server did: fetch {FETCH_START}")
-    if any(run.warn_seen and not run.info_seen for run in runs):
-        found.hides_info = True
-        found.reasons.append(f"the level hides info lines, which carry most endings of a dispatch: fetch {FETCH_LEVEL}")
-    known = {run.node_id for run in runs if run.node_id}
-    placed = set().union(*(run.placed_on for run in runs)) if runs else set()
-    most_refusing = max((one.nodes_refusing for one in _launches(stories)), default=0)
-    if any(run.redis for run in runs) and (placed - known or most_refusing > len(streams)):
-        found.nodes_missing = True
-        found.reasons.append(f"other nodes took part whose logs are not here: fetch {FETCH_NODES}")
-    if not late and _jobs_unseen(stories):
-        found.sampled = True
-        found.reasons.append(f"agents joined for jobs that no line assigns, so lines are missing: fetch {FETCH_ALL}")
-    if found.timeless:
-        found.reasons.append("the lines carry no time, so their order and what lies between is not known")
-    found.complete = not (
-        found.starts_late or found.hides_info or found.nodes_missing or found.timeless or found.sampled
-    )
-    return found
-
-
-def _jobs_unseen(stories: Stories) -> bool:
-    """Did an agent of the default identity, which is its job's id, come into a room for a job that no line assigns?"""
-    jobs = {launch.job_id for launch in _launches(stories)}
-    return any(
-        one.identity.startswith("agent-AJ_") and one.joined_at is not None and one.identity[6:] not in jobs
-        for room in stories.rooms
-        for one in room.agents
-    )
-
-
-def _launches(stories: Stories) -> list[Launch]:
-    return [launch for room in stories.rooms for one in room.dispatches for launch in one.launches]
-
-
-def unremarkable(room: Room) -> bool:
-    """True for a closed room in which everything was assigned and came, so that counting it is enough."""
-    if not room.agents or any(one.duplicate_removed or one.left_at is None for one in room.agents):
-        return False
-    names = [one.agent_name for one in room.dispatches]
-    if len(names) != len(set(names)) or room.close_reason == "empty timeout":
-        return False
-    assigned = 0
-    for dispatch in room.dispatches:
-        ended = [one for one in dispatch.launches if one.outcome is Outcome.ASSIGNED]
-        if any(one.outcome in _REFUSED for one in dispatch.launches):
-            return False
-        if dispatch.origin is Origin.IMPLICIT and not ended:
-            continue
-        if not ended or (ended[0].seconds or 0.0) > 2 or ended[0].ghost or ended[0].late_answer:
-            return False
-        assigned += len(ended)
-    return assigned > 0 and len(room.agents) >= assigned
 
 
 @dataclass(slots=True)
@@ -120,7 +39,7 @@ class Judge:
     silence: float = SILENCE
     _runs: dict[str, list[ServerRun]] = field(default_factory=dict)  # by stream, oldest first
     _versions: set[str | None] = field(default_factory=set)
-    _one_of_many: bool = False  # redis is in use and this may be one node of several
+    one_of_many: bool = False  # redis is in use and this may be one node of several
 
     def __post_init__(self) -> None:
         """A node that waits for hung workers, or surveys many unknown names, starts its launches late, in waves."""
@@ -128,8 +47,8 @@ class Judge:
             if not run.config_refused:
                 self._runs.setdefault(run.stream, []).append(run)
                 self._versions.add(run.version)
-        self._one_of_many = self._may_be_one_of_many()
-        endings = Counter(one.outcome for one in _launches(self.stories))
+        self.one_of_many = self._may_be_one_of_many()
+        endings = Counter(one.outcome for one in all_launches(self.stories))
         waves = rules.ANSWER_BUDGET * (endings[Outcome.ANSWER_TIMEOUT] // rules.IN_FLIGHT)
         surveys = rules.SURVEY * (endings[Outcome.NAME_NOT_SERVED] // rules.SURVEY_SLOTS)
         self.silence = min(SILENCE + waves + surveys, LATE_JAMMED)
@@ -307,18 +226,18 @@ class Judge:
                 "ListDispatch of the room, which shows the agents that were stored",
             )
             return
-        run = self._run(room)
+        run = self.run_of(room)
         if self._unsettled(dispatch, room):
             self._unknown(dispatch, "the server stopped before the launch ended", FETCH_LATER)
             return
-        if launch.asked_workers and (not self._complete() or self._one_of_many):
+        if launch.asked_workers and (not self._complete() or self.one_of_many):
             self._unknown(
                 dispatch,
                 "a worker was asked and did not take the job; how it went on is not in the evidence",
                 FETCH_LEVEL if self.stories.coverage.hides_info else FETCH_LATER,
             )
             return
-        if not self._complete() or self._one_of_many:
+        if not self._complete() or self.one_of_many:
             self._unknown(
                 dispatch,
                 "no line tells how the launch ended, and the evidence could miss that line",
@@ -354,7 +273,7 @@ class Judge:
             self._unknown(
                 dispatch,
                 "the worker's node did not say whether a worker declined or had no headroom: both end in these words",
-                FETCH_NODES if self._one_of_many or self.stories.coverage.nodes_missing else FETCH_START,
+                FETCH_NODES if self.one_of_many or self.stories.coverage.nodes_missing else FETCH_START,
             )
         else:
             self._unknown(
@@ -375,7 +294,7 @@ class Judge:
     def _sees_workers(self) -> bool:
         """Would the evidence hold what the workers' nodes say? They name each worker that was asked in vain."""
         found = self.stories.coverage
-        return not (self._one_of_many or found.nodes_missing or found.timeless)
+        return not (self.one_of_many or found.nodes_missing or found.timeless)
 
     def _fetch(self) -> str:
         found = self.stories.coverage
@@ -399,7 +318,7 @@ class Judge:
     def _version(self) -> str | None:
         return next(iter(self._versions)) if len(self._versions) == 1 else None
 
-    def _run(self, room: Room | None) -> ServerRun | None:
+    def run_of(self, room: Room | None) -> ServerRun | None:
         """The run that a room lived in: the last one of its stream that began before it."""
         runs = self._runs.get(room.stream) if room is not None else next(iter(self._runs.values()), None)
         if not runs:
@@ -418,83 +337,13 @@ class Judge:
     def _unsettled(self, dispatch: Dispatch, room: Room | None) -> bool:
         """True when the server stopped before the launch must have ended."""
         at = dispatch.asked_at
-        run = self._run(room)
+        run = self.run_of(room)
         return (
             at is not None
             and run is not None
             and run.stopped_at is not None
             and at <= run.stopped_at < at + self.silence
         )
-
-    # -- after the assignment -----------------------------------------------------------------------------------------
-
-    def follow(self, room: Room) -> None:
-        """Tie each assigned job of the room to its agent participant and say what became of it.
-
-        `assigned` carries no identity: `agent-AJ_…` is only the default. What is left is tied by kind and time, and only
-        when every job has one.
-        """
-        jobs = [
-            (dispatch, launch)
-            for dispatch in room.dispatches
-            for launch in dispatch.launches
-            if launch.outcome is Outcome.ASSIGNED and launch.decides
-        ]
-        own = {one.identity: one for one in room.agents}  # the newest connection of each
-        tied: dict[int, AgentParticipant | None] = {}
-        for _, launch in jobs:
-            agent = own.get(f"agent-{launch.job_id}")
-            if agent is not None:
-                tied[id(launch)] = agent
-        left = [(dispatch, launch) for dispatch, launch in jobs if id(launch) not in tied]
-        left.sort(key=lambda pair: pair[1].ended_at or 0.0)
-        sessions = [one for one in room.agents if not one.identity.startswith("agent-AJ_")]
-        if len(sessions) >= len(left):
-            for (_, launch), agent in zip(left, sorted(sessions, key=lambda one: one.joined_at or 0.0), strict=False):
-                tied[id(launch)] = agent
-        elif not sessions:
-            for _, launch in left:
-                tied[id(launch)] = None
-        until = _people_until(room)
-        for dispatch, launch in jobs:
-            if id(launch) in tied:
-                self._after(dispatch, launch, tied[id(launch)], room, until)
-
-    def _after(
-        self, dispatch: Dispatch, launch: Launch, agent: AgentParticipant | None, room: Room, people_until: float
-    ) -> None:
-        if dispatch.outcome is not Outcome.ASSIGNED:
-            return  # one person got an agent, another did not: the dispatch tells of the latter
-        if agent is not None:
-            dispatch.participant = agent
-            if agent.left_at is None:
-                dispatch.after = After.ENDED if room.closed_at is not None else After.JOINED
-            else:
-                # with nobody there, and nobody coming back, its work was over; else the room lives on without it
-                over = dispatch.deleted_at is not None or people_until <= agent.left_at + 0.5
-                dispatch.after = After.ENDED if over else After.LEFT
-            return
-        if launch.ended_at is None or not self._shows_sessions(room):
-            return
-        until = min(at for at in (room.closed_at, self.stories.last_at) if at is not None)
-        if until - launch.ended_at >= JOIN_PATIENCE:
-            dispatch.after = After.NEVER_JOINED
-
-    def _shows_sessions(self, room: Room) -> bool:
-        """Would a join of an agent in this room be in the evidence?"""
-        run = self._run(room)
-        if run is None or not run.info_seen or self.stories.coverage.hides_info or self.stories.coverage.timeless:
-            return False
-        if rules.since(run.version, rules.SESSIONS_AT_INFO) is not True and not room.people:
-            return False
-        # the room's node, not only the worker's node, must be in the evidence
-        return not self._one_of_many or bool(room.people) or room.closed_at is not None
-
-
-def _people_until(room: Room) -> float:
-    """When the last person left, whenever they came; infinite while one is there."""
-    ends = (one.left_at if one.left_at is not None else float("inf") for one in room.people if not one.dependent)
-    return max(ends, default=float("-inf"))
 
 
 def _best(launches: list[Launch]) -> Launch:

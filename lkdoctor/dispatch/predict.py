@@ -139,7 +139,9 @@ def _predict(
     ]
     if not launches:
         return Prediction(name, planned.wanted.deployment, planned.origin, frozenset((Outcome.WAITING,)), frozenset())
-    outcomes = frozenset(_decide(combined, rules.JT_ROOM in types) for combined in product(*(one for one, _ in launches)))
+    outcomes = frozenset(
+        _decide(combined, rules.JT_ROOM in types) for combined in product(*(one for one, _ in launches))
+    )
     takers = frozenset(worker for _, ids in launches for worker in ids)
     return Prediction(name, planned.wanted.deployment, planned.origin, outcomes, takers)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from lkdoctor.dispatch import judge
+from lkdoctor.dispatch import aftermath, judge
+from lkdoctor.dispatch.coverage import coverage
 from lkdoctor.dispatch.endings import Endings
 from lkdoctor.dispatch.facts import Event, What
 from lkdoctor.dispatch.lobby import Lobby, started
@@ -82,7 +83,7 @@ class Joiner:
     def _leave(self, room: Room) -> None:
         self._lobby.forget(room)
         self._endings.forget(room)
-        if self._kept < self._keep or not judge.unremarkable(room):
+        if self._kept < self._keep or not aftermath.unremarkable(room):
             self._kept += len(room.dispatches)
             self.stories.rooms.append(room)
             return
@@ -98,14 +99,15 @@ class Joiner:
         stories = self.stories
         stories.last_at = self._now
         stories.rooms.extend(self._lobby.all_open())
-        stories.coverage = judge.coverage(stories)
+        stories.coverage = coverage(stories)
         verdicts = judge.Judge(stories, self._nodes.types)
+        followed = aftermath.Aftermath(stories, verdicts.run_of, verdicts.one_of_many)
         for room in stories.rooms:
             verdicts.sort_out(room)
             for dispatch in room.dispatches:
                 dispatch.room_id = room.room_id  # the call that made the room does not name it
                 verdicts.decide(dispatch, room)
-            verdicts.follow(room)
+            followed.follow(room)
             stories.dispatches.extend(room.dispatches)
         for dispatch in self._endings.strays:
             verdicts.decide(dispatch, None)
