@@ -19,11 +19,16 @@ _REFUSED: Final = frozenset(
 
 def unremarkable(room: Room) -> bool:
     """True for a closed room in which everything was assigned and came, so that counting it is enough."""
-    if not room.agents or any(one.duplicate_removed or one.left_at is None for one in room.agents):
+    if room.closed_at is None or any(one.duplicate_removed for one in room.agents):
         return False
     names = [one.agent_name for one in room.dispatches]
     if len(names) != len(set(names)) or room.close_reason == "empty timeout":
         return False
+    if any(one.read is False and not set(names).issuperset(one.names) for one in room.asks):
+        return False  # a list that was not read
+    until = _people_until(room)
+    if any(one.left_at is not None and one.left_at + rules.SETTLE < until for one in room.agents):
+        return False  # a person stayed without the agent
     assigned = 0
     for dispatch in room.dispatches:
         ended = [one for one in dispatch.launches if one.outcome is Outcome.ASSIGNED]
@@ -34,7 +39,10 @@ def unremarkable(room: Room) -> bool:
         if not ended or (ended[0].seconds or 0.0) > 2 or ended[0].ghost or ended[0].late_answer:
             return False
         assigned += len(ended)
-    return assigned > 0 and len(room.agents) >= assigned
+        brief = ended[0].ended_at is not None and room.closed_at - ended[0].ended_at < JOIN_PATIENCE
+        if len(room.agents) < assigned and not brief:
+            return False  # an agent that should have come
+    return assigned > 0
 
 
 @dataclass(slots=True)

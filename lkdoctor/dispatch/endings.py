@@ -79,14 +79,14 @@ class Endings:
             if ask.read is None and name in ask.names and job_type == rules.JT_ROOM:
                 origin, at = ask.origin, ask.at
                 break
-        dispatch = Dispatch(room.name, room.room_id, name, origin, at)
+        dispatch = Dispatch(room.name, room.room_id, self.nodes.same(name), origin, at)
         room.dispatches.append(dispatch)
         return dispatch, self.lobby.launch(dispatch, job_type, at, stream, fields.participant or None)
 
     def _end(self, dispatch: Dispatch, launch: Launch, outcome: Outcome, event: Event, error: str) -> None:
         launch.outcome = outcome
         launch.ended_at = event.at
-        launch.error = error
+        launch.error = self.nodes.same(error)
         launch.node = event.stream
         if len(launch.proof) < 8:
             launch.proof.append(event.place)
@@ -133,12 +133,12 @@ class Endings:
             worker.agent_name = fields.agentName
             worker.job_type = fields.jobType
         worker.asked += 1
-        launch.asked_workers.append(fields.workerID)
+        launch.asked_workers = (*launch.asked_workers, fields.workerID)
         if fields.retry:
             if fields.error == "worker not available":
                 worker.declined += 1
             launch.proof.append(event.place)
-            launch.error = fields.error
+            launch.error = self.nodes.same(fields.error)
             return
         worker.timeouts += 1
         timed_out = fields.error == "context deadline exceeded"
@@ -160,8 +160,6 @@ class Endings:
 
     def _request_failed(self, event: Event, fields: Fields) -> None:
         ending = rules.ending(fields.error)
-        if ending is None:
-            return
         name, job_type = fields.agentName or "", fields.jobType or rules.JT_ROOM
         if fields.agentName is None and event.retyped:
             name = NAME_NOT_PRINTED
@@ -182,8 +180,8 @@ class Endings:
         if paired is False:
             if not line.ending.proves_type and (not line.agent_name or self._noise(line)):
                 return  # the unnamed dispatch beside named workers, or another type's launch: harmless
-            dispatch = Dispatch("", "", line.agent_name, Origin.SEEN, None)
-            launch = Launch(line.job_type, None)
+            dispatch = Dispatch("", "", self.nodes.same(line.agent_name), Origin.SEEN, None)
+            launch = Launch(self.nodes.same(line.job_type), None)
             dispatch.launches.append(launch)
             self.strays.append(dispatch)
         else:
@@ -191,7 +189,7 @@ class Endings:
             dispatch, launch = paired
         launch.outcome = outcome
         launch.ended_at = line.at
-        launch.error = line.error
+        launch.error = self.nodes.same(line.error)
         launch.node = line.stream
         launch.nodes_refusing = rules.nodes_refusing(line.error)
         launch.proof.append(line.place)
@@ -213,6 +211,6 @@ class Endings:
         if known is not None:
             launch = known[1]
             launch.job_ended_at = event.at
-            launch.job_status = str(fields.status)
-            launch.job_error = fields.error
+            launch.job_status = self.nodes.same(str(fields.status))
+            launch.job_error = self.nodes.same(fields.error)
             launch.proof.append(event.place)

@@ -124,7 +124,7 @@ class Judge:
             for one in dispatch.launches:
                 if not one.decides and one.outcome in (Outcome.NAME_NOT_SERVED, Outcome.NO_RESPONSE):
                     dispatch.noise_lines += 1
-                    dispatch.noise.extend(one.proof[:1])
+                    dispatch.noise = (*dispatch.noise, *one.proof[:1])
         launch = dispatch.deciding
         if launch is not None:
             dispatch.proof.extend(place for place in launch.proof if place not in dispatch.proof)

@@ -276,6 +276,7 @@ class Lobby:
                     if not any(launch.job_type == rules.JT_ROOM for launch in one.launches):
                         self.launch(one, rules.JT_ROOM, at, event.stream)
                     return one
+        agent_name = self.nodes.same(agent_name)
         dispatch = Dispatch(room.name, room.room_id, agent_name, origin, at, deployment, proof=[event.place])
         room.dispatches.append(dispatch)
         self.launch(dispatch, rules.JT_ROOM, at, event.stream)
@@ -285,7 +286,7 @@ class Lobby:
         self, dispatch: Dispatch, job_type: str, at: float | None, stream: str, participant: str | None = None
     ) -> Launch:
         """Add a launch that waits for its ending; `stream` is the node whose line tells of it."""
-        launch = Launch(job_type, at, participant)
+        launch = Launch(self.nodes.same(job_type), at, participant)
         dispatch.launches.append(launch)
         self.pairing.open(dispatch, launch, stream if at is not None else "", self.nodes.cluster(stream))
         return launch
@@ -389,7 +390,7 @@ class Lobby:
         person = self._participant(event, fields)
         if person is not None:
             person.left_at = event.at
-            person.leave_reason = fields.reason
+            person.leave_reason = self.nodes.same(fields.reason)
             person.proof.append(event.place)
 
     def _duplicate_removed(self, event: Event, fields: Fields) -> None:

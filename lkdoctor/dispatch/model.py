@@ -129,7 +129,7 @@ class Launch:
     node: str | None = None  # stream of the line that ended it
     error: str = ""  # the server's own text
     nodes_refusing: int = 0  # N of "received N responses"
-    asked_workers: list[str] = field(default_factory=list)  # workers that were asked and did not take it
+    asked_workers: tuple[str, ...] = ()  # workers that were asked and did not take it
     late_answer: bool = False
     ghost: bool = False  # assigned and timed out at once: the agent runs, no job is listed
     job_ended_at: float | None = None
@@ -186,7 +186,7 @@ class Dispatch:
     participant: AgentParticipant | None = None
     launches: list[Launch] = field(default_factory=list)
     noise_lines: int = 0
-    noise: list[Place] = field(default_factory=list)
+    noise: tuple[Place, ...] = ()
     deleted_at: float | None = None
     proof: list[Place] = field(default_factory=list)
 

@@ -22,6 +22,7 @@ class Nodes:
         self._runs: dict[str, ServerRun] = {}
         self._busy: set[str] = set()  # streams whose current run has said more than its start-up lines
         self._open: dict[str, dict[str, WorkerSession]] = {}  # by stream, sessions of its current run
+        self._words: dict[str, str] = {}
         self._refusals: dict[tuple[str, int, str, str | None], Refusal] = {}
 
     def handlers(self) -> Mapping[What, Handler]:
@@ -137,17 +138,21 @@ class Nodes:
     def learn(self, worker: WorkerSession, fields: Fields) -> None:
         """Take what a line with worker context says of the worker."""
         if fields.agentName is not None:
-            worker.agent_name = fields.agentName
+            worker.agent_name = self.same(fields.agentName)
         worker.namespace = fields.namespace or worker.namespace
-        worker.job_type = fields.jobType or worker.job_type
+        worker.job_type = self.same(fields.jobType or worker.job_type)
         if fields.version:
             # the context that carries the SDK's version carries the deployment as well, the empty one included
-            worker.sdk = fields.version
+            worker.sdk = self.same(fields.version)
             worker.deployment = fields.deployment
         elif fields.deployment:
             worker.deployment = fields.deployment
         if worker.agent_name is not None and worker.job_type and not worker.refused:
             self.served(worker.agent_name, worker.job_type)
+
+    def same(self, word: str) -> str:
+        """The first object of an equal word: names, types and texts come again in every line of a long log."""
+        return self._words.setdefault(word, word)
 
     def served(self, agent_name: str, job_type: str) -> None:
         """A worker of this name registers this type: launches of it decide."""

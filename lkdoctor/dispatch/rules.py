@@ -125,8 +125,8 @@ class Ending:
 _NO_SERVERS = re.compile(r"no servers available \(received (\d+) responses\)")
 
 
-def ending(error: str) -> Ending | None:
-    """Read the error of a `failed to send job request` line; None for texts that say nothing about dispatch
+def ending(error: str) -> Ending:
+    """Read the error of a `failed to send job request` line; UNKNOWN for texts that say nothing about dispatch
     (redis down, server shutting down).
 
     The two capacity texts stand for a decline as well as for load; which one it was, only the worker's node knows.
@@ -141,7 +141,7 @@ def ending(error: str) -> Ending | None:
         return Ending(Outcome.DECLINED, SELECTION, True)
     if error == "no workers available":
         return Ending(Outcome.WORKER_CLOSED, SELECTION, True)
-    return None
+    return Ending(Outcome.UNKNOWN, 0.0, False)
 
 
 def nodes_refusing(error: str) -> int:
