@@ -1,11 +1,10 @@
-"""Rooms, who asked for which agent in them, and who was there."""
+"""Rooms, who asked for which agent in them, and who joined."""
 
 from __future__ import annotations
 
 import re
 from collections import deque
 from collections.abc import Iterable, Mapping
-from itertools import chain
 from typing import Final
 
 from lkdoctor.dispatch import rules
@@ -41,18 +40,13 @@ class Lobby:
         self._by_id: dict[str, Room] = {}
         self._by_name: dict[tuple[str, str], Room] = {}
         self._closed_names: set[tuple[str, str]] = set()  # names whose former life ended in the evidence
-        self._by_sid: dict[str, AgentParticipant] = {}
+        self.by_sid: dict[str, AgentParticipant] = {}  # `PA_…` of the rooms that are not left
         self._now = 0.0
 
     def handlers(self) -> Mapping[What, Handler]:
         """Which method takes which event."""
         return {
             What.SESSION_STARTED: self._session_started,
-            What.PARTICIPANT_ACTIVE: self._participant_active,
-            What.PARTICIPANT_CLOSING: self._participant_closing,
-            What.DUPLICATE_REMOVED: self._duplicate_removed,
-            What.NEVER_CONNECTED: self._never_connected,
-            What.TRACK_PUBLISHED: self._track_published,
             What.DISPATCH_NOT_STORED: self._not_stored,
             What.ROOM_CLOSING: self._room_closing,
             What.ROOM_IDLE_CLOSED: self._room_idle_closed,
@@ -72,7 +66,7 @@ class Lobby:
         if self._by_id.get(room.room_id) is room:
             del self._by_id[room.room_id]
         for one in (*room.people, *room.agents):
-            self._by_sid.pop(one.sid, None)
+            self.by_sid.pop(one.sid, None)
 
     def end_run(self, run: ServerRun) -> None:
         """A process that is gone took its rooms along; with redis, only those that it is seen to have hosted.
@@ -299,7 +293,7 @@ class Lobby:
         if rules.JT_PUBLISHER in types and person.published_at is not None:
             self.launch(dispatch, rules.JT_PUBLISHER, at, stream, person.identity)
 
-    # -- participants -------------------------------------------------------------------------------------------------
+    # -- joins -------------------------------------------------------------------------------------------------------
 
     def _session_started(self, event: Event, fields: Fields) -> None:
         start = fields.participantInit
@@ -352,69 +346,13 @@ class Lobby:
             self._made(room, new, Origin.TOKEN, asked.agents, asked.roomPreset, event.at, event)
         (room.agents if is_agent else room.people).append(person)
         if person.sid:
-            self._by_sid[person.sid] = person
+            self.by_sid[person.sid] = person
         room.host = event.stream
         room.last_at = event.at
         if not dependent:
             for dispatch in room.dispatches:
                 if rules.JT_PARTICIPANT in self.nodes.types.get(dispatch.agent_name, ()):
                     self.launch(dispatch, rules.JT_PARTICIPANT, event.at, event.stream, person.identity)
-
-    def _participant(self, event: Event, fields: Fields) -> AgentParticipant | None:
-        """The participant of a line, newest session first; made when it joined before the evidence."""
-        if not fields.roomID and not fields.room_name:
-            return None
-        room = self.room(event, fields)
-        sid = fields.participant_sid
-        known = self._by_sid.get(sid)
-        if known is not None:
-            return known
-        for one in chain(reversed(room.agents), reversed(room.people)):
-            if one.identity == fields.participant and not (sid and one.sid):
-                return one
-        is_agent = fields.kind.upper() == "AGENT" or fields.participant.startswith("agent-AJ_")
-        person = AgentParticipant(fields.participant, sid, is_agent, is_agent, proof=[event.place])
-        (room.agents if is_agent else room.people).append(person)
-        if sid:
-            self._by_sid[sid] = person
-        return person
-
-    def _participant_active(self, event: Event, fields: Fields) -> None:
-        person = self._participant(event, fields)
-        if person is not None and person.active_at is None:
-            person.active_at = event.at
-            if person.is_agent:
-                person.proof.append(event.place)
-
-    def _participant_closing(self, event: Event, fields: Fields) -> None:
-        person = self._participant(event, fields)
-        if person is not None:
-            person.left_at = event.at
-            person.leave_reason = self.nodes.same(fields.reason)
-            person.proof.append(event.place)
-
-    def _duplicate_removed(self, event: Event, fields: Fields) -> None:
-        person = self._participant(event, fields)
-        if person is not None:
-            person.duplicate_removed = True
-            person.proof.append(event.place)
-
-    def _never_connected(self, event: Event, fields: Fields) -> None:
-        person = self._participant(event, fields)
-        if person is not None:
-            person.never_connected = True
-            person.proof.append(event.place)
-
-    def _track_published(self, event: Event, fields: Fields) -> None:
-        person = self._participant(event, fields)
-        if person is None or person.published_at is not None:
-            return
-        person.published_at = event.at
-        if person.dependent:
-            return
-        for dispatch in self.room(event, fields).dispatches:
-            if rules.JT_PUBLISHER in self.nodes.types.get(dispatch.agent_name, ()):
-                self.launch(dispatch, rules.JT_PUBLISHER, event.at, event.stream, person.identity)
 
 
 def _older(room: Room, at: float | None) -> bool:

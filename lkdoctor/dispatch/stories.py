@@ -1,7 +1,7 @@
 """Joins facts into stories: which rooms lived, who was registered, what was dispatched, and how each launch ended.
 
 Events come in time order, from any number of nodes. Lines that name a job, a worker or a room are joined by those ids
-(`nodes`, `lobby`, `endings`); the one line that names no room is left to `pairing`; `judge` decides when all is read.
+(`nodes`, `lobby`, `presence`, `endings`); the one line that names no room is left to `pairing`; `judge` decides when all is read.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from lkdoctor.dispatch.lobby import Lobby, started
 from lkdoctor.dispatch.model import Outcome, Room, ServerRun, Stories
 from lkdoctor.dispatch.nodes import Handler, Nodes
 from lkdoctor.dispatch.pairing import Pairing
+from lkdoctor.dispatch.presence import Presence
 
 KEEP: Final = 10_000  # dispatches kept whole; above it healthy closed ones become counts
 LINGER: Final = 20.0  # seconds of log after which nothing more is said of a closed room
@@ -45,6 +46,7 @@ class Joiner:
         self._handlers: dict[What, Handler] = {
             **self._nodes.handlers(),
             **self._lobby.handlers(),
+            **Presence(self._nodes, self._lobby).handlers(),
             **self._endings.handlers(),
         }
         self._now: float | None = None
