@@ -16,7 +16,8 @@ UNLIKELY = 0.05  # below this chance, "never gets a job" is more than bad luck
 def pools(workers: Workers, runs: ServerRuns) -> Iterator[tuple[str, list[WorkerSession]]]:
     """Sessions of one key that were open together with another of the key, by agent name and in order of time."""
     last = words.end_of(runs)
-    islands = {run.stream for run in runs if run.redis is False}  # nodes without redis share no workers
+    # Nodes without redis share no workers, and of a log that begins late nobody can tell.
+    shared = {run.stream for run in runs if run.redis}
     keys: dict[tuple[str, str, str, str, str], list[WorkerSession]] = {}
     for one in workers:
         if one.agent_name is not None and not one.refused:
@@ -26,7 +27,7 @@ def pools(workers: Workers, runs: ServerRuns) -> Iterator[tuple[str, list[Worker
                 one.namespace,
                 one.job_type,
                 one.deployment or "",
-                one.stream if one.stream in islands else "",
+                "" if one.stream in shared else one.stream,
             )
             keys.setdefault(key, []).append(one)
     for key in sorted(keys):

@@ -234,6 +234,35 @@ def run_of(runs: Iterable[ServerRun], launch: Launch | None, at: float | None) -
     return here[-1] if here else None
 
 
+def overlap(one: ServerRun, other: ServerRun) -> bool:
+    """Did both run at the same time for at least a second?"""
+    since = [run.started_at if run.started_at is not None else run.first_at for run in (one, other)]
+    until = [run.stopped_at if run.stopped_at is not None else run.last_at for run in (one, other)]
+    starts = [at for at in since if at is not None]
+    ends = [at for at in until if at is not None]
+    return len(starts) == len(ends) == 2 and min(ends) - max(starts) > 1
+
+
+def same_node(one: ServerRun, other: ServerRun) -> bool:
+    """True when both carry one node id: a server draws a new one at each start, so the logs are of one process."""
+    return bool(one.node_id) and one.node_id == other.node_id
+
+
+def copies(runs: Iterable[ServerRun]) -> dict[str, list[str]]:
+    """Streams that hold the same node's lines of the same time, by node id."""
+    found: dict[str, list[str]] = {}
+    by_id: dict[str, list[ServerRun]] = {}
+    for one in runs:
+        if one.node_id:
+            by_id.setdefault(one.node_id, []).append(one)
+    for node_id, group in by_id.items():
+        for index, one in enumerate(group):
+            for other in group[index + 1 :]:
+                if one.stream != other.stream and overlap(one, other):
+                    found.setdefault(node_id, []).extend((one.stream, other.stream))
+    return {node_id: sorted(set(streams)) for node_id, streams in sorted(found.items())}
+
+
 def end_of(runs: Iterable[ServerRun]) -> float | None:
     """The last time that any run was seen: the end of the evidence."""
     times = [one.last_at for one in runs if one.last_at is not None]

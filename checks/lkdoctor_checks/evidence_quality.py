@@ -33,15 +33,17 @@ def input_unreadable(sources: Sources) -> Iterator[Finding | Inconclusive]:
     """
     for one in sources:
         if one.unusable:
+            empty = one.unusable.startswith("empty")
             yield Finding(
                 INPUT_UNREADABLE,
                 Subject("file", id=one.name),
-                f"{one.name} could not be used: {one.unusable}",
+                # The report's head says the reason in full; what an empty file lacks stands in the fix.
+                f"{one.name} is empty." if empty else f"{one.name} could not be used: {one.unusable}",
                 Severity.WARNING,
                 Confidence.HIGH,
                 {"source": one.name, "bytes": one.bytes},
                 words.spread(one.proof),
-                (Fix("Give the file that was meant", steps=(f"Look at the first lines of {one.name}.",)),),
+                (_fetch_the_log() if empty else _other_file(one.name),),
             )
         elif sum(one.skipped.values()):
             number = sum(one.skipped.values())
@@ -58,8 +60,26 @@ def input_unreadable(sources: Sources) -> Iterator[Finding | Inconclusive]:
             )
 
 
+def _other_file(name: str) -> Fix:
+    """Mostly another file was meant."""
+    return Fix("Give the file that was meant", steps=(f"Look at the first lines of {name}.",))
+
+
+def _fetch_the_log() -> Fix:
+    """The usual way to an empty file is to catch standard output only."""
+    return Fix(
+        "Fetch the log again, with standard error",
+        steps=(
+            "livekit-server writes its log to standard error: redirect that too.",
+            "In Docker, NAME is the server's container; under systemd use `journalctl -u livekit-server -o cat`.",
+        ),
+        commands=("docker logs NAME >server.log 2>&1",),
+        verify=("The file has the line `starting LiveKit server`.",),
+    )
+
+
 @check(EVIDENCE_THIN)
-def evidence_thin(dispatches: Dispatches, coverage: Coverage) -> Iterator[Finding | Inconclusive]:
+def evidence_thin(dispatches: Dispatches, coverage: Coverage, runs: ServerRuns) -> Iterator[Finding | Inconclusive]:
     """The evidence cannot show everything, and some dispatches stay undecided for it.
 
     ## What it means
@@ -99,6 +119,7 @@ def evidence_thin(dispatches: Dispatches, coverage: Coverage) -> Iterator[Findin
             f"Fetch {missing or 'a log that goes on for at least 10 s after the dispatch'}.",
             words.spread(place for one in group for place in one.proof),
         )
+    yield from _given_twice(runs)
     if coverage.complete and not coverage.reasons:
         return
     unknown = sum(1 for one in open_ones if one.outcome is Outcome.UNKNOWN)
@@ -122,6 +143,23 @@ def evidence_thin(dispatches: Dispatches, coverage: Coverage) -> Iterator[Findin
         (Fix("Fetch more of the log", steps=tuple(one[:1].upper() + one[1:] for one in coverage.reasons)),),
         count=max(1, unknown),
     )
+
+
+def _given_twice(runs: ServerRuns) -> Iterator[Finding]:
+    """Two sources with one node's lines of the same time: everything in them is told twice."""
+    for node_id, streams in words.copies(runs).items():
+        yield Finding(
+            EVIDENCE_THIN,
+            Subject("server", id=node_id),
+            f"The same node's log was given twice ({words.listed(streams, 10)}, node {node_id}), so its rooms, workers and "
+            "dispatches may be counted twice.",
+            EVIDENCE_THIN.severity,
+            Confidence.HIGH,
+            {"node_id": node_id, "streams": streams},
+            (),
+            (Fix("Give each node's log once", steps=(f"Leave out {words.listed(streams[1:], 10)}.",)),),
+            count=len(streams),
+        )
 
 
 @check(VERSION_UNKNOWN)

@@ -128,7 +128,7 @@ def _open(there: list[WorkerSession]) -> str:
     """Who was open and refused."""
     if not there:
         return ""
-    return f" Open at the first refusal: {words.listed(one.worker_id for one in there)}."
+    return f" Registered at the first refusal: {words.listed(one.worker_id for one in there)}."
 
 
 def _shortly_before(jobs: list[tuple[Dispatch, Launch]], group: list[Dispatch]) -> str:

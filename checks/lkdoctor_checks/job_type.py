@@ -12,9 +12,9 @@ from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Seve
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 
-RAISED_BY = {
-    rules.JT_PUBLISHER: "the first media track that a person publishes",
-    rules.JT_PARTICIPANT: "a person's join",
+MISSING = {
+    rules.JT_PUBLISHER: "no person published a track",
+    rules.JT_PARTICIPANT: "no person joined",
 }
 
 
@@ -62,8 +62,7 @@ def job_type_mismatch(
             because = (
                 f"this server never raises {words.listed(types)}"
                 if severity is Severity.ERROR
-                else f"{words.listed(RAISED_BY.get(each, each) for each in types)} never happened in "
-                f"{words.rooms_of(group)}"
+                else f"{' and '.join(MISSING.get(each, f'nothing raised {each}') for each in types)} in {words.rooms_of(group)}"
             )
             yield Finding(
                 JOB_TYPE_MISMATCH,

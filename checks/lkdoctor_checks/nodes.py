@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from lkdoctor.dispatch.model import Dispatch, Outcome, Room, ServerRun, WorkerSession
+from lkdoctor.dispatch.model import Dispatch, Outcome, Room, WorkerSession
 from lkdoctor.doctor.codes import NODES_NOT_SHARED
 from lkdoctor.doctor.evidence import Dispatches, Rooms, ServerRuns, Workers
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
@@ -34,11 +34,14 @@ def nodes_not_shared(
 
     ## When it is not a problem
     Two servers that have nothing to do with each other (staging and production), given to lkdoctor in one go. A restart
-    is not two nodes: its runs follow each other.
+    is not two nodes: its runs follow each other. Neither are two copies of one node's log: they carry one node id.
     """
     islands = [one for one in runs if one.redis is False and not one.config_refused]
     pairs = [
-        (one, other) for one, other in combinations(islands, 2) if one.stream != other.stream and _overlap(one, other)
+        (one, other)
+        for one, other in combinations(islands, 2)
+        # The same node id twice is one node's log given twice (LKD904).
+        if one.stream != other.stream and not words.same_node(one, other) and words.overlap(one, other)
     ]
     if not pairs:
         return
@@ -114,15 +117,6 @@ def _split_text(split: list[str]) -> str:
     if not split:
         return ""
     return f"; {words.listed(words.marked(name) for name in split)} lived on two of them at once"
-
-
-def _overlap(one: ServerRun, other: ServerRun) -> bool:
-    """Did both run at the same time for at least a second?"""
-    since = [run.started_at if run.started_at is not None else run.first_at for run in (one, other)]
-    until = [run.stopped_at if run.stopped_at is not None else run.last_at for run in (one, other)]
-    starts = [at for at in since if at is not None]
-    ends = [at for at in until if at is not None]
-    return len(starts) == len(ends) == 2 and min(ends) - max(starts) > 1
 
 
 def _unserved(dispatches: Dispatches) -> list[Dispatch]:

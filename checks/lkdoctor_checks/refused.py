@@ -28,6 +28,7 @@ EARLY = re.compile(r"not valid yet")
 GRANT = re.compile(r"no permissions to access the room|permissions? denied")
 FIELD = re.compile(r"unknown field \\?\"(\w+)")
 PRESET = re.compile(r"unknown room conf\w*guration")
+KNOWN_TEXTS = (KEY, SECRET, EXPIRED, EARLY, GRANT, FIELD, PRESET)
 
 
 @dataclass(frozen=True, slots=True)

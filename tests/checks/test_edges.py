@@ -172,8 +172,17 @@ class TestPools:
             ],
         )
         told.runs[0].redis = True
+        told.runs.append(ServerRun("other.log", "ND_b", "1.13.5", T0, T0, T0 + 600, redis=True, proof=[line()]))
         (one,) = found(codes.DUPLICATE_AGENT_NAME, told)
         assert one.severity is Severity.INFO
+
+    @pytest.mark.parametrize("redis", [False, None])
+    def test_no_pool_over_logs_that_may_be_two_servers(self, redis: bool | None) -> None:
+        """Late logs do not say whether their nodes share anything."""
+        told = stories(workers=[worker("a"), worker("b", stream="other.log")])
+        told.runs.append(ServerRun("other.log", "ND_b", "1.13.5", None, T0, T0 + 600, redis=redis, proof=[line()]))
+        told.runs[0].redis = redis
+        assert found(codes.DUPLICATE_AGENT_NAME, told) == []
 
     def test_types_and_deployments_do_not_compete(self) -> None:
         """Another type or deployment is another key."""
@@ -514,6 +523,15 @@ class TestNodes:
         assert found(codes.NODES_NOT_SHARED, stories(runs=self._runs(True))) == []
         assert found(codes.NODES_NOT_SHARED, stories(runs=self._runs(False, 150.0))) == []
 
+    def test_one_log_given_twice_is_one_node(self) -> None:
+        """Two sources with one node id are copies: no islands, but a note."""
+        runs = self._runs(False)
+        runs[1].node_id = "ND_a"
+        assert found(codes.NODES_NOT_SHARED, stories(runs=runs)) == []
+        (note,) = found(codes.EVIDENCE_THIN, stories(runs=runs))
+        assert note.values["streams"] == ["a.log", "b.log"]
+        assert found(codes.EVIDENCE_THIN, stories(runs=self._runs(False))) == []
+
 
 class TestDoor:
     """LKD104 to LKD107."""
@@ -542,6 +560,33 @@ class TestDoor:
         assert [(hit.code, hit.severity, hit.count) for hit in every] == [(code, severity, 3)]
 
 
+class TestFailedCalls:
+    """LKD514 beyond the refused configuration."""
+
+    @pytest.mark.parametrize(("method", "status", "error", "number"), [
+        ("CreateDispatch", 503, "twirp error unknown: no response from servers", 1),
+        ("CreateDispatch", 400, "twirp error unknown: deployment contains reserved character '_'", 1),
+        ("CreateDispatch", 401, "permissions denied", 0),
+        ("ListDispatch", 503, "twirp error unknown: no response from servers", 0),
+        ("DeleteDispatch", 503, "twirp error unknown: no response from servers", 0),
+    ])  # fmt: skip
+    def test_only_calls_that_should_have_dispatched(self, method: str, status: int, error: str, number: int) -> None:
+        """Lists and deletions of a room that is gone lose nothing; credentials have codes of their own."""
+        path = f"/twirp/AgentDispatchService.{method}"
+        told = stories(refusals=[Refusal(T0, path, status, error, line(7), 2, T0 + 9)])
+        hits = found(codes.SERVER_CONFIG, told)
+        assert [one.count for one in hits] == [2] * number
+        assert all(("auto_create" in one.message) == (status == 503) for one in hits)
+
+    def test_with_redis_a_silent_node_is_possible_too(self) -> None:
+        """The node that holds the room may not have answered: less sure."""
+        failed = Refusal(T0, "/twirp/AgentDispatchService.CreateDispatch", 503, "no response from servers", line(7))
+        told = stories(refusals=[failed])
+        assert [one.confidence for one in found(codes.SERVER_CONFIG, told)] == [Confidence.HIGH]
+        told.runs[0].redis = True
+        assert [one.confidence for one in found(codes.SERVER_CONFIG, told)] == [Confidence.MEDIUM]
+
+
 class TestEvidence:
     """LKD903, LKD904, LKD905."""
 
@@ -568,6 +613,14 @@ class TestEvidence:
             SourceNote("server.log", "server_log", skipped={"cut off": 2}),
         ]
         assert [one.severity for one in found(codes.INPUT_UNREADABLE, told)] == [Severity.WARNING, Severity.INFO]
+
+    def test_an_empty_file_has_no_first_lines_to_look_at(self) -> None:
+        """It says how to catch standard error instead."""
+        told = stories()
+        told.sources = [SourceNote("server.log", "server_log", unusable="empty (standard error is not in it)")]
+        (one,) = found(codes.INPUT_UNREADABLE, told)
+        assert one.message == "server.log is empty."
+        assert one.fixes[0].commands == ("docker logs NAME >server.log 2>&1",)
 
 
 def test_one_cause_is_one_finding_with_samples_of_its_proof() -> None:
