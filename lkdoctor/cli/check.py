@@ -123,6 +123,7 @@ def run(
         collected = pipeline.collect(wish, spare=[path for _, path in outputs])
         report = pipeline.report(collected, wish)
         usage, interrupted = bool(collected.unusable), collected.interrupted
+        del collected  # its rooms are not needed to write, and writing needs memory
     except pipeline.InputError as error:
         raise click.UsageError(str(error)) from None
     except Exception as error:  # noqa: BLE001 - a failure of lkdoctor's still gives one valid document

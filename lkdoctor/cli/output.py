@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal, cast
 
 import click
@@ -28,16 +28,17 @@ def hint(text: str) -> None:
         print(f"lkdoctor: {clean(mask(line))}", file=sys.stderr)
 
 
-def document(report: Report, form: str, *, quiet: bool, verbose: bool, color: str, to_file: bool) -> bytes:
-    """The report in this format, as bytes."""
+def document(report: Report, form: str, *, quiet: bool, verbose: bool, color: str, to_file: bool) -> Iterator[bytes]:
+    """The report in this format, as bytes, piece by piece."""
     if form == "json":
         from lkdoctor.report import json_v1
 
-        return json_v1.encode(report)
+        yield from json_v1.pieces(report)
+        return
     from lkdoctor.report import text
 
     on = screen(color, to_file=to_file)
-    return text.write(report, on, quiet=quiet, verbose=verbose).encode("utf-8", "backslashreplace")
+    yield text.write(report, on, quiet=quiet, verbose=verbose).encode("utf-8", "backslashreplace")
 
 
 def screen(color: str, *, to_file: bool = False) -> Screen:
@@ -68,7 +69,8 @@ def write_all(
     for other, path in outputs:
         content = document(report, other, quiet=quiet, verbose=verbose, color=color, to_file=True)
         try:
-            Path(path).write_bytes(content)
+            with open(path, "wb") as file:
+                file.writelines(content)
         except OSError as error:
             hint(f"-o {other}={path}: {error.strerror or error}; the report was not written there")
             failed = True
@@ -78,7 +80,7 @@ def write_all(
     return failed
 
 
-def to_stdout(content: bytes, *, as_it_is: bool = False) -> None:
+def to_stdout(content: bytes | Iterable[bytes], *, as_it_is: bool = False) -> None:
     """Write to stdout in its own encoding unless `as_it_is`; a reader that went away (`| head`) is no error.
 
     Raises:
@@ -87,11 +89,11 @@ def to_stdout(content: bytes, *, as_it_is: bool = False) -> None:
     if sys.stdout is None:
         raise _cannot_write("it is closed")
     encoding = (sys.stdout.encoding or "utf-8").lower().replace("_", "-")
-    if encoding not in {"utf-8", "utf8"} and not as_it_is:
-        content = content.decode().encode(encoding, "backslashreplace")
+    same = encoding in {"utf-8", "utf8"} or as_it_is
     try:
         sys.stdout.flush()
-        sys.stdout.buffer.write(content)
+        for piece in (content,) if isinstance(content, bytes) else content:
+            sys.stdout.buffer.write(piece if same else piece.decode().encode(encoding, "backslashreplace"))
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         # Python flushes stdout once more at exit; let that go nowhere.

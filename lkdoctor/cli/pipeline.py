@@ -190,7 +190,8 @@ def report(collected: Collected, wish: Wish) -> Report:
         errors=collected.unusable,
         suppressed=tuple(suppressed),
     )
-    return build(narrowed, diagnosis, resolve=collected.logs.resolve, run=run, settings=wish.settings)
+    logs = collected.logs
+    return build(narrowed, diagnosis, resolve=logs.resolve, prepare=logs.prepare, run=run, settings=wish.settings)
 
 
 def crashed(error: BaseException, started_at: float, settings: Settings) -> Report:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Literal, Protocol
@@ -16,8 +16,10 @@ from lkdoctor.doctor import gate
 from lkdoctor.doctor.engine import Diagnosis
 from lkdoctor.redact import Redactor, of_this_run
 from lkdoctor.report import json_v1 as doc
+from lkdoctor.report.many import Make, Many
 
 LISTED = 10_000  # above it only dispatches at fault are listed, unless all are asked for
+AT_ONCE = 1_000  # above it listed dispatches are made while they are written, to hold few of them
 PROOF_OF_A_DISPATCH = 6
 HEALTHY_AFTER = frozenset({None, model.After.JOINED, model.After.LEFT, model.After.ENDED})
 
@@ -39,6 +41,7 @@ class Quoted(Protocol):
 
 
 Resolve = Callable[[Iterable[Place]], Mapping[Place, Quoted]]
+Prepare = Callable[[Iterable[Place]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +82,27 @@ def build(
     run: RunFacts,
     settings: Settings | None = None,
     redactor: Redactor | None = None,
+    prepare: Prepare = lambda _: None,
 ) -> doc.Report:
-    """The report of what the evidence tells, ready for any writer."""
+    """The report of what the evidence tells, ready for any writer.
+
+    Above `AT_ONCE` listed dispatches these are made only when they are looked at, and `resolve` is called some hundred times
+    then; `prepare` is called once before with all places.
+    """
     settings = settings or Settings()
+    redactor = redactor or of_this_run()
     total = len(stories.dispatches) + sum(stories.folded.values())
     listed = stories.dispatches
     if total > LISTED and not settings.list_all:
         listed = [one for one in listed if at_fault(one)]
-    writer = _Writer(redactor or of_this_run())
-    writer.quote(resolve, _places(listed, diagnosis))
+    listed = sorted(listed, key=_dispatch_order)
+    writer = _Writer(redactor)
+    writer.quote(resolve, _places(listed if len(listed) <= AT_ONCE else (), diagnosis))
+    dispatches: Sequence[doc.Dispatch]
+    if len(listed) <= AT_ONCE:
+        dispatches = [writer.dispatch(one) for one in listed]
+    else:
+        dispatches = Many(listed, _maker(listed, resolve, prepare, redactor))
     findings = [writer.finding(one) for one in diagnosis.findings]
     by_outcome = dict(stories.folded)
     for one in stories.dispatches:
@@ -113,7 +128,7 @@ def build(
         verdict=judged,
         totals=doc.Totals(len(stories.rooms), len(stories.workers), total, len(listed), by_outcome),
         workers=workers_of(stories, redactor),
-        dispatches=[writer.dispatch(one) for one in sorted(listed, key=_dispatch_order)],
+        dispatches=dispatches,
         findings=findings,
         symptoms=[writer.finding(one) for one in diagnosis.symptoms],
         questions=[writer.question(one.code, one.open) for one in diagnosis.questions],
@@ -139,6 +154,22 @@ def workers_of(stories: model.Stories, redactor: Redactor | None = None) -> list
     """Every registration, oldest first."""
     writer = _Writer(redactor or of_this_run())
     return [writer.worker(one) for one in sorted(stories.workers.values(), key=_worker_order)]
+
+
+def _maker(listed: Sequence[model.Dispatch], resolve: Resolve, prepare: Prepare, redactor: Redactor) -> Make:
+    prepared = False
+
+    def make(some: Sequence[model.Dispatch], proved: bool) -> list[doc.Dispatch]:
+        nonlocal prepared
+        writer = _Writer(redactor)
+        if proved:
+            if not prepared:
+                prepare(place for one in listed for place in proof_of(one))
+                prepared = True
+            writer.quote(resolve, (place for one in some for place in proof_of(one)))
+        return [writer.dispatch(one) for one in some]
+
+    return make
 
 
 def _places(dispatches: Iterable[model.Dispatch], diagnosis: Diagnosis) -> Iterable[Place]:

@@ -6,12 +6,15 @@ Times are RFC 3339 in UTC; `null` stands for what the evidence does not have.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, Literal
 
 import msgspec
 
 SCHEMA: Final = "lkdoctor.report/v1"
 SCHEMA_ID: Final = "urn:lkdoctor:report:v1"
+_PIECE: Final = 256  # dispatches encoded at once
 
 Severity = Literal["error", "warning", "info"]
 Outcome = Literal[
@@ -234,7 +237,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Literal["healthy", "problems", "inconclusive"]
     totals: Totals
     workers: list[Worker]
-    dispatches: list[Dispatch]
+    dispatches: Sequence[Dispatch]
     findings: list[Finding]
     symptoms: list[Finding]
     questions: list[Question]
@@ -246,7 +249,28 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def encode(report: Report) -> bytes:
     """The document as UTF-8 JSON, indented, with a newline at its end."""
-    return msgspec.json.format(msgspec.json.encode(report, order="deterministic"), indent=2) + b"\n"
+    return b"".join(pieces(report))
+
+
+def pieces(report: Report) -> Iterator[bytes]:
+    """`encode`, piece by piece: memory must not grow with the number of dispatches."""
+    if isinstance(report.dispatches, list):
+        yield _indented(report) + b"\n"
+        return
+    # Nothing in front of this key can look like it: a quote inside of a string is escaped.
+    head, key, rest = _indented(msgspec.structs.replace(report, dispatches=[])).partition(b'"dispatches": [')
+    yield head + key
+    dispatches = iter(report.dispatches)
+    separator = b""
+    while some := list(islice(dispatches, _PIECE)):
+        text = _indented({"dispatches": some})
+        yield separator + text[text.index(b"[") + 1 : text.rindex(b"\n  ]")]
+        separator = b","
+    yield (b"\n  " if separator else b"") + rest + b"\n"
+
+
+def _indented(value: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=2)
 
 
 def schema() -> bytes:

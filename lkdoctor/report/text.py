@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from heapq import nsmallest
 from typing import Final
 
 from lkdoctor.report.json_v1 import Dispatch, Finding, Fix, Proof, Question, Report
+from lkdoctor.report.many import bare
 from lkdoctor.report.roster import worker_table
 from lkdoctor.report.screen import Screen, clean
 from lkdoctor.report.words import agent, clock, counted, headline, looked_at, open_question, took, usable, where
@@ -169,7 +171,7 @@ class Text:
 
     def _open(self) -> list[str]:
         lines: list[str] = []
-        for (reason, missing), same in _grouped(self.report.dispatches).items():
+        for (reason, missing), same in _grouped(bare(self.report.dispatches)).items():
             if any(reason in question.missing for question in self.report.questions):
                 continue
             names = [f"{agent(one.agent_name)} in {one.room or 'a room that is not named'}" for one in same]
@@ -190,10 +192,11 @@ class Text:
         listed = self.report.dispatches
         if not listed:
             return []
-        quiet = [] if self.verbose else self._not_missed(listed)
-        hidden = {id(one) for one in quiet}
-        listed = [one for one in listed if id(one) not in hidden]
-        shown = listed if self.verbose or len(listed) <= ROWS else _worst(listed)[:ROWS]
+        missed = (lambda _: True) if self.verbose else self._missed()
+        several = sum(missed(one) for one in bare(listed))
+        quiet = len(listed) - several
+        every = (one for one in bare(listed) if missed(one))
+        shown = list(every) if self.verbose or several <= ROWS else _worst(every)
         several_days = len({one.asked_at[:10] for one in shown if one.asked_at}) > 1
         rows = [
             [
@@ -214,25 +217,23 @@ class Text:
         title = f"Dispatches ({self.report.totals.dispatches:,})"
         lines = self._head(title) + self.screen.table(heads, rows, spare, STYLES)
         if quiet:
-            told = f"… and {len(quiet):,} for the unnamed agent, beside a named one: nobody misses it; -v shows them"
+            told = f"… and {quiet:,} for the unnamed agent, beside a named one: nobody misses it; -v shows them"
             lines += self.screen.wrap(told, "  ", "    ", style="dim")
-        rest = self.report.totals.dispatches - len(shown) - len(quiet)
+        rest = self.report.totals.dispatches - len(shown) - quiet
         if rest > 0:
-            how = "-v shows them" if len(listed) > len(shown) else "--all lists them"
+            how = "-v shows them" if several > len(shown) else "--all lists them"
             lines.append(self.screen.paint(f"  … and {rest:,} more; {how}", "dim"))
         return lines
 
-    def _not_missed(self, listed: Sequence[Dispatch]) -> list[Dispatch]:
+    def _missed(self) -> Callable[[Dispatch], bool]:
         """CreateDispatch on a new room also asks for the unnamed worker. Where there is none, a red row would frighten
         for nothing; but not where a finding speaks of the unnamed worker."""
         if any(one.subject.agent_name == "" for one in self.report.findings if one.severity != "info"):
-            return []
-        named = {(one.room, one.room_id) for one in listed if one.origin != "implicit"}
-        return [
-            one
-            for one in listed
-            if one.origin == "implicit" and one.outcome == "no-response" and (one.room, one.room_id) in named
-        ]
+            return lambda _: True
+        named = {(one.room, one.room_id) for one in bare(self.report.dispatches) if one.origin != "implicit"}
+        return lambda one: (
+            one.origin != "implicit" or one.outcome != "no-response" or (one.room, one.room_id) not in named
+        )
 
     def _workers(self) -> list[str]:
         workers = self.report.workers
@@ -300,6 +301,6 @@ def _some(names: list[str], limit: int = 3) -> str:
     return ", ".join(unique[:limit]) + (f" and {len(unique) - limit} more" if len(unique) > limit else "")
 
 
-def _worst(dispatches: Sequence[Dispatch]) -> list[Dispatch]:
-    """Those at fault first, each group in time order."""
-    return sorted(dispatches, key=lambda one: one.outcome not in AT_FAULT and one.after not in AT_FAULT)
+def _worst(dispatches: Iterable[Dispatch]) -> list[Dispatch]:
+    """As many as are shown, those at fault first, each group in time order."""
+    return nsmallest(ROWS, dispatches, key=lambda one: one.outcome not in AT_FAULT and one.after not in AT_FAULT)

@@ -6,6 +6,7 @@ import re
 from datetime import datetime
 
 from lkdoctor.report.json_v1 import Dispatch, Finding, Report, Source
+from lkdoctor.report.many import bare
 
 _RANK = {"info": 10, "warning": 20, "error": 30}
 
@@ -76,7 +77,7 @@ def _verdict(report: Report) -> str:
             return f"Fault found: {first_sentence(worst.message)}"
         return f"{len(guilty):,} faults found. The worst: {first_sentence(worst.message)}"
     if report.verdict == "inconclusive":
-        undecided = [one for one in report.dispatches if open_question(one)]
+        undecided = [one for one in bare(report.dispatches) if open_question(one)]
         if report.run.interrupted and not undecided and not report.questions:
             return f"no fault found in {counted(report.totals.dispatches, 'dispatch', 'dispatches')}."
         if not undecided:

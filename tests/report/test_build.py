@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import islice
+from typing import NamedTuple
 
+import jsonschema
+import msgspec
+import pytest
+from msgspec.structs import replace as replace_fields
+
+from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import After, Dispatch, Launch, Origin, Outcome, Stories
 from lkdoctor.doctor.engine import Diagnosis
-from lkdoctor.report.build import LISTED, RunFacts, Settings, build, iso
-from lkdoctor.report.json_v1 import Report
+from lkdoctor.report.build import LISTED, Quoted, RunFacts, Settings, build, iso
+from lkdoctor.report.json_v1 import Report, encode, pieces, schema
+from lkdoctor.report.many import CHUNK
 from lkdoctor.report.screen import Screen
-from lkdoctor.report.text import write
+from lkdoctor.report.text import ROWS, write
 
 
 def stories(healthy: int, lost: int, never_joined: int = 0) -> Stories:
@@ -66,6 +77,57 @@ def test_healthy_ones_that_the_joiner_only_counted_are_in_the_totals() -> None:
 def test_what_was_not_judged_is_not_healthy() -> None:
     assert report(Stories()).verdict == "healthy"
     assert report(Stories(), errors=("nothing could be read",)).verdict == "inconclusive"
+
+
+def test_a_long_document_written_in_pieces_is_the_one_that_is_encoded_at_once() -> None:
+    calls: list[int] = []
+
+    class Quote(NamedTuple):
+        source: str
+        offset: int | None
+        line: int | None
+        text: str
+
+    def resolve(places: Iterable[Place]) -> dict[Place, Quote]:
+        every = list(places)
+        calls.append(len(every))
+        return {one: Quote(one.source, one.offset, 1, f'"dispatches": [] at {one.offset}') for one in every}
+
+    of = stories(LISTED, 300)
+    of.dispatches = [replace(one, proof=[Place("a.log", int(one.asked_at or 0))]) for one in of.dispatches]
+    prepared: list[int] = []
+    found = build(
+        of,
+        Diagnosis((), (), (), ()),
+        resolve=resolve,
+        run=RunFacts(0.0, 0.1, errors=('told of "dispatches": []',)),
+        settings=Settings(rooms=('"dispatches": []',), list_all=True),
+        prepare=lambda places: prepared.append(len(list(places))),
+    )
+    calls.clear()
+    document = encode(found)
+    assert (max(calls), sum(calls), prepared) == (CHUNK, LISTED + 300, [LISTED + 300])
+    assert sum(len(piece) for piece in islice(pieces(found), 3)) < len(document) / 15
+    at_once = replace_fields(found, dispatches=list(found.dispatches))
+    assert document == encode(at_once)
+    some = json.loads(document)
+    some["dispatches"] = some["dispatches"][::100]  # the validator is slow
+    jsonschema.Draft202012Validator(json.loads(schema())).validate(some)
+    assert len(msgspec.json.decode(document, type=Report).dispatches) == LISTED + 300
+
+
+def test_the_text_of_a_long_report_reads_no_proof_of_its_rows() -> None:
+    of = stories(LISTED, 300)
+
+    def resolve(places: Iterable[Place]) -> dict[Place, Quoted]:
+        assert not list(places)
+        return {}
+
+    run = RunFacts(0.0, 0.1)
+    found = build(of, Diagnosis((), (), (), ()), resolve=resolve, run=run, settings=Settings(list_all=True))
+    lines = write(found, Screen(100)).splitlines()
+    assert sum("no-headroom" in line for line in lines) == ROWS
+    assert f"and {LISTED + 300 - ROWS:,} more; -v shows them" in "\n".join(lines)
 
 
 @pytest.mark.parametrize(

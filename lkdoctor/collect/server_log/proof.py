@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -58,14 +59,49 @@ def resolve(inputs: Sequence[LogInput], places: Iterable[Place], spools: Mapping
     return found
 
 
+def keep(inputs: Sequence[LogInput], places: Iterable[Place], spools: dict[str, Spool]) -> None:
+    """Spool the records at `places`, one forward pass for each input; `resolve` then finds these, and only these, in it.
+
+    Big plain files are left as they are: in those any place is found at once.
+    """
+    wanted: dict[str, array[int]] = {}
+    for place in places:
+        if place.offset is not None and place.source not in spools:
+            wanted.setdefault(place.source, array("Q")).append(place.offset)
+    for given in inputs:
+        if given.name in spools or given.name not in wanted or not given.rereadable:
+            continue
+        try:
+            opened = open_input(given)
+        except (OSError, KeyError, ValueError):
+            continue
+        try:
+            if not _sought(opened):
+                spools[given.name] = spool = Spool()
+                for offset, line, data in _records(opened, sorted(set(wanted[given.name]))):
+                    spool.keep(offset, line, data)
+        finally:
+            opened.close()
+
+
+def _sought(opened: Opened) -> bool:
+    return isinstance(opened.raw, io.FileIO) and (opened.size or 0) >= _COUNT_BELOW
+
+
 def _read(source: str, opened: Opened, offsets: Sequence[int]) -> Iterable[Proof]:
-    if isinstance(opened.raw, io.FileIO) and (opened.size or 0) >= _COUNT_BELOW:
+    if isinstance(opened.raw, io.FileIO) and _sought(opened):
         for offset in offsets:
             opened.raw.seek(offset)
             data = opened.raw.read(_READ)
             if data:
                 yield Proof(source, offset, None, shorten(unwrapped(data)))
         return
+    for offset, line, data in _records(opened, offsets):
+        yield Proof(source, offset, line, shorten(unwrapped(data)))
+
+
+def _records(opened: Opened, offsets: Sequence[int]) -> Iterable[tuple[int, int, bytes]]:
+    """Offset, line and beginning of each record, read forward."""
     held = bytearray()
     base = 0  # offset of held[0]
     line = 1  # number of the line that held[0] stands in
@@ -86,7 +122,7 @@ def _read(source: str, opened: Opened, offsets: Sequence[int]) -> Iterable[Proof
         line += held.count(b"\n", 0, skip)
         del held[:skip]
         base = offset
-        yield Proof(source, offset, line, shorten(unwrapped(bytes(held[:_READ]))))
+        yield offset, line, bytes(held[:_READ])
 
 
 def shorten(text: str) -> str:
