@@ -34,7 +34,6 @@ class What(enum.IntEnum):
     WORKER_SIGNAL_REFUSED = 13  # unable to handle worker signal
     WORKER_TOPIC_REFUSED = 14  # failed to register job request topic
     WORKER_READ_ERROR = 15  # error reading from websocket
-    WORKER_STATUS = 16  # worker status changed (debug level only)
     # -- launches -----------------------------------------------------------------------------------------------------
     NOT_DISPATCHING = 20  # not dispatching agent job since no worker is available
     REQUEST_FAILED = 21  # failed to send job request, of a launch (no jobID)
@@ -55,11 +54,8 @@ class What(enum.IntEnum):
     TRACK_PUBLISHED = 45  # mediaTrack published
     JOIN_FAILED = 46  # could not handle new participant
     ROOM_CLOSING = 50  # closing room
-    ROOM_CLOSED = 51  # room closed
-    ROOM_IDLE_CLOSED = 52  # closing idle room (stands after ROOM_CLOSED)
-    ROOM_STATE_DELETED = 53  # deleting room state
+    ROOM_IDLE_CLOSED = 52  # closing idle room (stands after the closing is done)
     ROOM_PLACED = 54  # selected node for room
-    AGENT_STAYED = 55  # Agent Worker did not disconnect after 3s
     # -- calls --------------------------------------------------------------------------------------------------------
     API_CALL = 60  # API <Service>.<Method>
     REQUEST_REFUSED = 61  # error handling request

@@ -244,6 +244,13 @@ class Judge:
                 self._fetch() or FETCH_NODES,
             )
             return
+        if any(launch.asked_at is not None and 0 <= at - launch.asked_at <= self.silence for at in _surveys(run)):
+            self._unknown(
+                dispatch,
+                "the node could not ask who serves the name (`failed to check enabled`), which ends a launch without a line",
+                "redis' own log for that time",
+            )
+            return
         served = [
             one
             for one in self.stories.of_name(dispatch.agent_name)
@@ -357,3 +364,7 @@ def _best(launches: list[Launch]) -> Launch:
     if any(one.outcome is Outcome.ASSIGNED for one in launches) and in_room:
         order[Outcome.ASSIGNED] = -1
     return min(launches, key=lambda one: (order.get(one.outcome, 0), one.job_type != rules.JT_ROOM))
+
+
+def _surveys(run: ServerRun | None) -> tuple[float, ...]:
+    return run.surveys_failed if run is not None else ()

@@ -74,6 +74,7 @@ class ServerRun:
     info_seen: bool = False  # a line at level info or debug was seen, so info lines are not hidden
     warn_seen: bool = False
     config_refused: str = ""
+    surveys_failed: tuple[float, ...] = ()  # when the node could not ask who serves which name
     placed_on: set[str] = field(default_factory=set)  # nodes that rooms were given to (printed only with redis)
     proof: list[Place] = field(default_factory=list)
 

@@ -34,6 +34,7 @@ class Nodes:
             What.SERVER_STOPPING: self._server_stopping,
             What.CONFIG_REFUSED: self._config_refused,
             What.ROOM_PLACED: self._room_placed,
+            What.CHECK_ENABLED_FAILED: self._survey_failed,
             What.WORKER_REGISTERED: self._worker_registered,
             What.LAST_WORKER_GONE: self._worker_closed,
             What.WORKER_CLOSED: self._worker_closed,
@@ -119,6 +120,11 @@ class Nodes:
         run = self._runs[event.stream]
         run.config_refused = fields.error
         run.proof.append(event.place)
+
+    def _survey_failed(self, event: Event, _: Fields) -> None:
+        run = self._runs[event.stream]
+        if event.at is not None:
+            run.surveys_failed = (*run.surveys_failed[-99:], event.at)  # the last ones say enough
 
     def _room_placed(self, event: Event, fields: Fields) -> None:
         self._runs[event.stream].placed_on.add(fields.selectedNodeID)

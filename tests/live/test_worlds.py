@@ -110,12 +110,13 @@ def namesakes(truth: Truth, played: Played, version: str, agent_name: str) -> in
 def what_happened(entry: dict, truth: Truth, predicted: Prediction, played: Played) -> set[Outcome]:  # type: ignore[type-arg]
     """The outcomes that fit what ListDispatch lists and what the workers saw."""
     jobs = entry.get("state", {}).get("jobs", [])
+    # Each type that the name registers is tried, for persons once for each: a job of one says nothing of the others.
+    types = {one.job_type for one in played.workers if one.agent_name == predicted.agent_name}
+    others = set() if types <= {"JT_ROOM"} else set(predicted.outcomes)
     if any(job.get("state", {}).get("participant_identity") for job in jobs):
-        # a worker for persons is asked once for each: one may have got an agent, another none
-        types = {one.job_type for one in played.workers if one.agent_name == predicted.agent_name}
-        return {Outcome.ASSIGNED} | (set() if "JT_ROOM" in types else set(predicted.outcomes))
+        return {Outcome.ASSIGNED} | (set() if "JT_ROOM" in types else others)
     if jobs:
-        return {Outcome.REJECTED_TERMINALLY}
+        return {Outcome.REJECTED_TERMINALLY} | others
     answers = {one.worker_id: one.answer for one in played.workers}
     listed_jobs = {job["id"] for one in truth.listed for job in one.get("state", {}).get("jobs", [])}
     asked = {
