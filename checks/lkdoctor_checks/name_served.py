@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from lkdoctor.dispatch.model import Coverage, Dispatch, Outcome, WorkerSession
+from lkdoctor.dispatch.model import Coverage, Dispatch, Outcome, Refusal, WorkerSession
 from lkdoctor.doctor.codes import NAME_NOT_SERVED, NO_WORKER
 from lkdoctor.doctor.evidence import Dispatches, Refusals, ServerRuns, Workers
 from lkdoctor.doctor.finding import Finding, Fix, Inconclusive, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 
+KNOCKS = 5.0  # a worker that is refused this shortly after the question was on its way
+
+
+@dataclass(frozen=True, slots=True)
+class _Others:
+    """Names other than the one asked for: there at one of the questions, only later, or gone before."""
+
+    there: list[str]
+    later: list[str]
+    gone: list[str]
+    unnamed: int  # workers without a name that were there
+
+    @property
+    def any(self) -> bool:
+        """Is there anything to tell?"""
+        return bool(self.there or self.later or self.gone or self.unnamed)
+
 
 @check(NAME_NOT_SERVED)
-def name_not_served(dispatches: Dispatches, workers: Workers, coverage: Coverage) -> Iterator[Finding | Inconclusive]:
+def name_not_served(
+    dispatches: Dispatches, workers: Workers, runs: ServerRuns, coverage: Coverage
+) -> Iterator[Finding | Inconclusive]:
     """Nobody served the agent name at the moment it was asked for.
 
     ## What it means
@@ -25,7 +46,9 @@ def name_not_served(dispatches: Dispatches, workers: Workers, coverage: Coverage
     The server says so itself: `not dispatching agent job since no worker is available`, with the agent's name, the room
     and the job type (seen on 1.8.4, 1.9.12, 1.11.0 and 1.13.5). With a cold list of names the line comes 5 s after the
     question, with a warm one at once. Only the line of the job type that the name's workers register counts; one
-    dispatch is tried for every job type, so two such lines beside a success are normal.
+    dispatch is tried for every job type, so two such lines beside a success are normal. Other names are told apart by
+    time: those whose workers were open on this server when the name was asked for, those that came later, and those
+    that had left.
 
     ## How to fix
     Start a worker under exactly this name, connected to this server, before the dispatch is made; or dispatch the name
@@ -39,25 +62,26 @@ def name_not_served(dispatches: Dispatches, workers: Workers, coverage: Coverage
     missed = (one for one in dispatches.ended(Outcome.NAME_NOT_SERVED) if words.wanted(one))
     for name, group in words.by_name(missed).items():
         first, last = words.when(group)
-        others = sorted({seen for seen in workers.names() if seen and seen != name})
-        unnamed = list(words.alive(workers.named(""), last))
+        others = _others(name, group, workers, {run.stream for run in runs if run.redis is False})
         yield Finding(
             NAME_NOT_SERVED,
             Subject("agent", agent_name=name),
             f"Nobody served the agent name {words.quoted(name)} when it was asked for "
             f"({words.counted(len(group), 'dispatch', 'dispatches')}, {words.rooms_of(group)}). "
-            f"{_who_was_there(workers.named(name), others, bool(unnamed), coverage)}",
+            f"{_who_was_there(workers.named(name), others, coverage)}",
             NAME_NOT_SERVED.severity,
             words.sure(group),
             {
                 "agent_name": name,
                 "rooms": sorted({one.room for one in group})[:20],
-                "registered_names": others,
-                "unnamed_workers": len(unnamed),
+                "registered_names": others.there,
+                "registered_later": others.later,
+                "had_left": others.gone,
+                "unnamed_workers": others.unnamed,
                 "sessions_of_the_name": [one.worker_id for one in workers.named(name)][:20],
             },
             words.proof_of(group, workers.named(name)),
-            (_serve_it(name, others, bool(unnamed)), words.ask_again(group)),
+            (_serve_it(name, others), words.ask_again(group)),
             folds=words.folds_of(group),
             count=len(group),
             first_at=first,
@@ -65,31 +89,77 @@ def name_not_served(dispatches: Dispatches, workers: Workers, coverage: Coverage
         )
 
 
-def _who_was_there(sessions: tuple[WorkerSession, ...], others: list[str], unnamed: bool, coverage: Coverage) -> str:
-    """The sentence about the workers that the evidence does show."""
+def _others(name: str, group: list[Dispatch], workers: Workers, islands: set[str]) -> _Others:
+    """The other names' workers at the moments of these questions; nodes without redis see only their own."""
+    asks: dict[str | None, list[float]] = {}
+    for one in group:
+        at = words.asked(one)
+        if at is not None:
+            asks.setdefault(one.deciding.node if one.deciding else None, []).append(at)
+    for times in asks.values():
+        times.sort()
+    there: set[str] = set()
+    later: set[str] = set()
+    gone: set[str] = set()
+    unnamed = 0
+    for session in workers:
+        if session.refused or session.agent_name is None or session.agent_name == name:
+            continue
+        seen = [times for node, times in asks.items() if _reaches(session, node, islands)]
+        if not asks or any(_open_at(session, times) for times in seen):  # without times nothing can be told apart
+            there.add(session.agent_name)
+            unnamed += not session.agent_name
+        elif seen:
+            came = session.registered_at is not None and session.registered_at > max(times[-1] for times in seen)
+            (later if came else gone).add(session.agent_name)
+    known = there | {""}
+    return _Others(sorted(there - {""}), sorted(later - known), sorted(gone - later - known), unnamed)
+
+
+def _reaches(session: WorkerSession, node: str | None, islands: set[str]) -> bool:
+    """Could a launch of this node ask that worker?"""
+    return node is None or node == session.stream or not {node, session.stream} & islands
+
+
+def _open_at(session: WorkerSession, times: list[float]) -> bool:
+    """Was the socket open at one of these times (sorted)?"""
+    first = bisect.bisect_left(times, session.registered_at) if session.registered_at is not None else 0
+    return first < len(times) and session.alive_at(times[first])
+
+
+def _who_was_there(sessions: tuple[WorkerSession, ...], others: _Others, coverage: Coverage) -> str:
+    """The sentences about the workers that the evidence does show."""
     if sessions:
-        told = (
-            f"registered {words.clock(one.registered_at)}" if one.registered_at is not None else "there before the log"
-            for one in sessions
+        return f"Workers of this name in the log: {words.listed(map(_life, sessions), 3)}."
+    told = [
+        f"{head}: {words.listed(map(words.quoted, names))}."
+        for head, names in (
+            ("Registered at that time", others.there),
+            ("Registered only later", others.later),
+            ("Gone by then", others.gone),
         )
-        return f"Workers of this name in the log: {words.listed(told, 3)}."
-    if others:
-        known = f"Registered names: {words.listed(words.quoted(one) for one in others)}."
-    elif unnamed:
-        known = "The only worker has no name: it gets rooms whose creation names no agent, and nothing else."
-    else:
-        known = "The log shows no worker of any name."
+        if names
+    ]
+    if others.unnamed and not others.there:
+        told.insert(0, "The only worker has no name: it gets rooms whose creation names no agent, and nothing else.")
+    known = " ".join(told) if others.any else "The log shows no worker of any name."
     if coverage.starts_late:
         known += " The log begins in the middle, so a worker may have come and gone before it."
     return known
 
 
-def _serve_it(name: str, others: list[str], unnamed: bool) -> Fix:
+def _life(one: WorkerSession) -> str:
+    """From when to when a worker was there."""
+    since = f"registered {words.clock(one.registered_at)}" if one.registered_at is not None else "there before the log"
+    return since if one.closed_at is None else f"{since} (gone {words.clock(one.closed_at)})"
+
+
+def _serve_it(name: str, others: _Others) -> Fix:
     """Make the two names the same."""
     steps = [f"Start a worker whose agent name is exactly {words.quoted(name)}; case, blanks and hyphens count."]
-    if others:
-        steps.append(f"Or dispatch a name that is registered: {words.listed(words.quoted(one) for one in others)}.")
-    if unnamed:
+    if others.there:
+        steps.append(f"Or dispatch a name that was registered then: {words.listed(map(words.quoted, others.there))}.")
+    if others.unnamed:
         steps.append("Or keep the worker unnamed, and take the agent's name out of the token and of the dispatch call.")
     steps.append("Check that the worker's LIVEKIT_URL is this server, and that the worker logs `registered worker`.")
     return Fix(
@@ -140,20 +210,16 @@ def no_worker(
         return
     first, last = words.when(alone)
     names = sorted({one.agent_name for one in alone})
-    turned_away = [one for one in refusals if one.path.startswith("/agent")]
-    turned_away_text = (
-        f" {words.counted(len(turned_away), 'attempt')} to register was refused: {turned_away[-1].error}."
-        if turned_away
-        else ""
-    )
+    turned_away = _turned_away(refusals, last)
+    attempts = sum(one.count for one in turned_away)
     yield Finding(
         NO_WORKER,
         Subject("server"),
         f"No worker of any name was registered while {words.counted(len(alone), 'dispatch', 'dispatches')} asked for "
-        f"{words.listed(words.quoted(name) for name in names)}.{turned_away_text}",
+        f"{words.listed(words.quoted(name) for name in names)}.{_attempts_text(turned_away, attempts)}",
         NO_WORKER.severity,
         words.sure(alone),
-        {"agent_names": names, "refused_registrations": len(turned_away), "workers_in_log": len(workers.all)},
+        {"agent_names": names, "refused_registrations": attempts, "workers_in_log": len(workers.all)},
         words.spread([*words.proof_of(alone, limit=4), *(one.place for one in turned_away[-2:])]),
         (
             Fix(
@@ -171,3 +237,17 @@ def no_worker(
         first_at=first,
         last_at=last,
     )
+
+
+def _turned_away(refusals: Refusals, last: float | None) -> list[Refusal]:
+    """Workers that were refused before the last of the questions, or while it may still have waited."""
+    knocks = [one for one in refusals if one.path.startswith("/agent")]
+    return [one for one in knocks if one.at is None or last is None or one.at <= last + KNOCKS]
+
+
+def _attempts_text(turned_away: list[Refusal], attempts: int) -> str:
+    """How many workers knocked in vain, and each reason once."""
+    if not turned_away:
+        return ""
+    reasons = words.listed((one.error for one in turned_away), 3)
+    return f" {words.counted(attempts, 'attempt')} to register {'was' if attempts == 1 else 'were'} refused: {reasons}."

@@ -52,17 +52,22 @@ def name_near_miss(dispatches: Dispatches, workers: Workers) -> Iterator[Finding
         if how == "letters":
             confidence = min(confidence, Confidence.LOW if other in own else Confidence.MEDIUM)
         first, last = words.when(group)
+        there = words.Attendance(workers.named(other))
+        present = first is None or any(there.anybody(words.asked(one) or 0.0) for one in group)
+        if not present:
+            confidence = min(confidence, Confidence.MEDIUM)
         yield Finding(
             NAME_NEAR_MISS,
             Subject("agent", agent_name=name),
-            f'The dispatch asks for "{name}", but the worker is registered as "{other}" '
+            f'The dispatch asks for "{name}", but the worker {"is registered" if present else "registers"} as "{other}" '
             f"({_difference(name, other, how)}); the server compares names exactly "
-            f"({words.counted(len(group), 'dispatch', 'dispatches')}, {words.rooms_of(group)}).",
+            f"({words.counted(len(group), 'dispatch', 'dispatches')}, {words.rooms_of(group)})."
+            + ("" if present else " That worker was not there at that moment either."),
             NAME_NEAR_MISS.severity,
             confidence,
             {"asked": name, "registered": other, "difference": how, "rooms": sorted({one.room for one in group})[:20]},
             words.proof_of(group, workers.named(other)),
-            (_one_spelling(name, other), words.ask_again(_renamed(group, other))),
+            (_one_spelling(name, other, present), words.ask_again(_renamed(group, other))),
             # A mere suggestion must not hide the symptom that is sure. That nobody asked for the registered name
             # (LKD310) is the other side of the same cause.
             folds=(*words.folds_of(group), Subject("agent", agent_name=other)) if confidence > Confidence.LOW else (),
@@ -120,7 +125,7 @@ def _difference(name: str, other: str, how: str) -> str:
     return "only case differs" if name.casefold() == other.casefold() else "blanks, hyphens or case differ"
 
 
-def _one_spelling(name: str, other: str) -> Fix:
+def _one_spelling(name: str, other: str, present: bool) -> Fix:
     """The same bytes on both sides."""
     return Fix(
         f'Ask for "{other}"',
@@ -130,6 +135,7 @@ def _one_spelling(name: str, other: str) -> Fix:
                 "CreateDispatch."
             ),
             f'Or register the worker as "{name}" and restart it.',
+            *(() if present else ("Either way, start the worker before the dispatch: it was not registered then.",)),
         ),
         verify=(f'`assigned job to worker` with agentName "{other}" follows the next dispatch.',),
     )

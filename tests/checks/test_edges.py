@@ -122,6 +122,63 @@ class TestPresence:
         )
         assert found(codes.WORKER_GONE, told) == []
 
+    @pytest.mark.parametrize(("seen", "stopped", "expected"), [(9, 20, True), (20, 20, False), (20, 19.5, True)])
+    def test_gone_with_its_server(self, seen: float, stopped: float, expected: bool) -> None:
+        """Killed (no closing line), left by itself just before the end, and closed after the server said that it stops."""
+        left = worker("a", until=20)
+        left.last_seen_at = T0 + seen
+        runs = [
+            ServerRun(NODE, "ND_a", "1.13.5", T0, T0, T0 + 20, stopped_at=T0 + stopped, redis=False, proof=[line()]),
+            ServerRun(NODE, "ND_b", "1.13.5", T0 + 22, T0 + 22, T0 + 90, redis=False, proof=[line()]),
+        ]
+        told = stories(
+            runs=runs, workers=[left, worker("b", since=27)], dispatches=[dispatch("inbound-agent", 24, MISSED)]
+        )
+        (one,) = found(codes.WORKER_GONE, told)
+        assert (one.values["server_restarted_at"] == T0 + 22) is expected
+        assert one.message.startswith("The server restarted at") is expected
+        advice = " ".join(step for fix in one.fixes for step in fix.steps)
+        assert ("two workers" in advice) is not expected
+
+    @pytest.mark.parametrize(("came", "expected"), [(7, 1), (3, 0)])
+    def test_a_request_that_the_log_does_not_show(self, came: float, expected: int) -> None:
+        """1.8.4 prints no CreateDispatch: the refusal at 10 s may belong to a request made from 5 s on."""
+        one = dispatch("inbound-agent", 10, MISSED, took=0)
+        one.asked_at = one.launches[0].asked_at = None
+        told = stories(workers=[worker("a", since=came)], dispatches=[one])
+        hits = found(codes.REGISTERED_TOO_LATE, told)
+        assert [(hit.confidence, "may" in hit.message) for hit in hits] == [(Confidence.MEDIUM, True)] * expected
+
+    def test_names_that_were_there_are_told_apart(self) -> None:
+        """No fix names a worker that came later, had left, or sits on a node that shares nothing."""
+        told = stories(
+            workers=[
+                worker("a", "billing", until=50),
+                worker("b", "sales", until=5),
+                worker("c", "night-shift", since=30),
+                worker("d", "elsewhere", stream="other.log"),
+            ],
+            dispatches=[dispatch("inbound-agent", 10, MISSED)],
+        )
+        told.runs.append(ServerRun("other.log", "ND_b", "1.13.5", T0, T0, T0 + 600, redis=False, proof=[line()]))
+        (one,) = found(codes.NAME_NOT_SERVED, told)
+        assert one.values["registered_names"] == ["billing"]
+        assert (one.values["registered_later"], one.values["had_left"]) == (["night-shift"], ["sales"])
+        advice = " ".join(step for fix in one.fixes for step in fix.steps)
+        assert [name in advice for name in ("billing", "sales", "night-shift", "elsewhere")] == [True] + [False] * 3
+
+    def test_refused_workers_count_only_before_the_dispatch(self) -> None:
+        """Two before it, for one reason; one long after."""
+        told = stories(
+            dispatches=[dispatch("inbound-agent", 10, MISSED)],
+            refusals=[
+                Refusal(T0 + 5, "/agent", 401, "permissions denied", line(7), 2, T0 + 6),
+                Refusal(T0 + 60, "/agent", 401, "invalid API key: x", line(8), 1, T0 + 60),
+            ],
+        )
+        (one,) = found(codes.NO_WORKER, told)
+        assert one.message.endswith("2 attempts to register were refused: permissions denied.")
+
     def test_an_excerpt_never_says_no_worker(self) -> None:
         """Workers may have registered before the log begins."""
         told = stories(dispatches=[dispatch("inbound-agent", 10, MISSED)])
