@@ -72,6 +72,8 @@ class TimeType(ParamType):
         back = seconds_of(value)
         if back is not None:
             return time.time() - abs(back)
+        if clock_on_day(value, 0.0) is not None:
+            self.fail(f"{value!r} does not say which day; write 2026-01-31T{value.strip()}Z", param, ctx)
         return self.fail(
             f"{value!r} is no time. Write 2026-01-31T12:00:00Z, 1769860800, or 10m for ten minutes ago.", param, ctx
         )

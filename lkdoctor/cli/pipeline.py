@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -191,7 +191,8 @@ def report(collected: Collected, wish: Wish) -> Report:
         suppressed=tuple(suppressed),
     )
     logs = collected.logs
-    return build(narrowed, diagnosis, resolve=logs.resolve, prepare=logs.prepare, run=run, settings=wish.settings)
+    settings = replace(wish.settings, since=wish.since, until=wish.until)
+    return build(narrowed, diagnosis, resolve=logs.resolve, prepare=logs.prepare, run=run, settings=settings)
 
 
 def crashed(error: BaseException, started_at: float, settings: Settings) -> Report:

@@ -55,6 +55,8 @@ class Settings:
     rooms: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
     list_all: bool = False
+    since: float | None = None  # Unix seconds, like `until`: what lies outside was not looked at
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +125,20 @@ def build(
             list(settings.ignore),
             [writer.mask(one) for one in settings.rooms],
             [writer.mask(one) for one in settings.agents],
+            iso(settings.since),
+            iso(settings.until),
         ),
         sources=[writer.source(one) for one in stories.sources],
         verdict=judged,
-        totals=doc.Totals(len(stories.rooms), len(stories.workers), total, len(listed), by_outcome),
+        totals=doc.Totals(
+            len(stories.rooms),
+            len(stories.workers),
+            total,
+            len(listed),
+            by_outcome,
+            sorted({one.version for one in stories.runs if one.version}),
+            sum(one.start_seen for one in stories.runs),
+        ),
         workers=workers_of(stories, redactor),
         dispatches=dispatches,
         findings=findings,

@@ -68,6 +68,8 @@ class Gate(msgspec.Struct, frozen=True):
     ignore: list[str] = []
     rooms: list[str] = []
     agents: list[str] = []
+    since: str | None = None
+    until: str | None = None
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -136,13 +138,18 @@ class Dispatch(msgspec.Struct, frozen=True):
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """How much was looked at; `listed` of `dispatches` stand in the document (all below 10,000, or with --all)."""
+    """How much was looked at; `listed` of `dispatches` stand in the document (all below 10,000, or with --all).
+
+    `server_versions` are those of all server starts that the evidence holds, `server_starts` how many these are.
+    """
 
     rooms: int
     workers: int
     dispatches: int
     listed: int
     by_outcome: dict[str, int]
+    server_versions: list[str] = []
+    server_starts: int = 0
 
 
 class Subject(msgspec.Struct, frozen=True):

@@ -7,12 +7,15 @@ from dataclasses import replace
 from heapq import nsmallest
 from typing import Final
 
+import msgspec
+
 from lkdoctor.report.json_v1 import Dispatch, Finding, Fix, Proof, Question, Report
 from lkdoctor.report.many import bare
 from lkdoctor.report.roster import worker_table
 from lkdoctor.report.screen import Screen, clean
 from lkdoctor.report.words import agent, clock, counted, headline, looked_at, open_question, took, usable, where
 
+_OWN: Final = ("caveats", "verify", "undo")  # of a fix that is told again, what the first one did not say
 PROOFS: Final = 3  # proof lines of one finding without -v
 ROWS: Final = 40  # rows of a table without -v
 PROOF_ROWS: Final = 3  # lines that one proof may take without -v ...
@@ -50,6 +53,7 @@ class Text:
         self.report = report
         self.screen = screen
         self.verbose = verbose
+        self._told: dict[tuple[str, tuple[str, ...]], tuple[Fix, str]] = {}  # fixes in full, and under which code
         self._symptoms = {one.fingerprint: one for one in report.symptoms}
 
     def brief(self) -> list[str]:
@@ -115,7 +119,7 @@ class Text:
             lines += screen.wrap(span, "  ", "  ", style="dim")
         lines += self._proof(one.proof)
         for fix in one.fixes:
-            lines += self._fix(fix)
+            lines += self._fix(fix, one.code)
         beneath = [self._symptoms[mark] for mark in one.explains if mark in self._symptoms]
         for symptom in beneath:
             told = screen.wrap(f"{symptom.code} {symptom.name}: {symptom.message}", "  -> explains ", "     ")
@@ -151,9 +155,15 @@ class Text:
             lines[0] = lines[0].replace(clean(at), screen.paint(clean(at), "head"), 1)
         return lines
 
-    def _fix(self, fix: Fix) -> list[str]:
+    def _fix(self, fix: Fix, code: str) -> list[str]:
+        """What to do; a fix that stands above in full is named with what is its own."""
         screen = self.screen
+        known, where_told = self._told.setdefault((fix.title, tuple(fix.steps)), (fix, code))
         risk = " (may interrupt something: read the notes)" if fix.safety == "unsafe" else ""
+        if known is not fix:
+            risk = f" (as above, under {where_told})"
+            own = {key: [line for line in getattr(fix, key) if line not in getattr(known, key)] for key in _OWN}
+            fix = msgspec.structs.replace(fix, steps=[], **own)
         lines = screen.wrap(f"{fix.title}{risk}", "  Fix: ", "       ")
         lines[0] = lines[0].replace("Fix:", screen.paint("Fix:", "good"), 1)
         for number, step in enumerate(fix.steps, 1):
@@ -253,7 +263,7 @@ class Text:
             if self.verbose:
                 lines += self._proof(one.proof, "    ")
                 narrower = Text(self.report, replace(self.screen, width=self.screen.width - 2), verbose=True)
-                lines += [f"  {line}" for fix in one.fixes for line in narrower._fix(fix)]
+                lines += [f"  {line}" for fix in one.fixes for line in narrower._fix(fix, one.code)]
         return self._head("Worth knowing") + lines if lines else []
 
     def _inputs(self) -> list[str]:

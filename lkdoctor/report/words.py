@@ -87,8 +87,21 @@ def _verdict(report: Report) -> str:
             f"{'stays' if len(undecided) == 1 else 'stay'} open with this evidence. What to fetch stands below."
         )
     if report.totals.dispatches == 0:
+        if outside := _outside(report):
+            return f"No fault found, and nothing to judge: {outside}"
         return "No fault found, and nothing to judge: no agent was dispatched in this evidence."
     return f"No fault found in {counted(report.totals.dispatches, 'dispatch', 'dispatches')}."
+
+
+def _outside(report: Report) -> str:
+    """Why --since or --until leave nothing of the evidence to look at; empty when something is left."""
+    since, until = report.gate.since, report.gate.until
+    times = [at for one in report.sources if usable(one) for at in (one.first_at, one.last_at) if at]
+    if times and since and since > max(times):
+        return f"--since ({clock(since)} UTC) is after the evidence, which ends at {clock(max(times))} UTC."
+    if times and until and until < min(times):
+        return f"--until ({clock(until)} UTC) is before the evidence, which starts at {clock(min(times))} UTC."
+    return ""
 
 
 def first_sentence(message: str) -> str:
@@ -108,9 +121,10 @@ def looked_at(report: Report) -> str:
     names = ", ".join(one.name for one in used[:3]) + (f" and {len(used) - 3} more" if len(used) > 3 else "")
     times = [at for one in used for at in (one.first_at, one.last_at) if at]
     span = f", {_span(min(times), max(times))}" if times else ""
-    versions = sorted({one.server_version for one in used if one.server_version})
-    version = f", livekit-server {' and '.join(versions)}" if versions else ""
     totals = report.totals
+    versions = sorted({*totals.server_versions, *(one.server_version for one in used if one.server_version)})
+    version = f", livekit-server {' and '.join(versions)}" if versions else ""
+    version += f" ({totals.server_starts:,} server starts)" if totals.server_starts > 1 else ""
     return (
         f"Looked at {names or 'nothing'}: {size}{span}{version}; {counted(totals.rooms, 'room')}, "
         f"{counted(totals.workers, 'worker')}, {counted(totals.dispatches, 'dispatch', 'dispatches')}."

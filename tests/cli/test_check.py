@@ -101,6 +101,29 @@ def test_since_and_until_cut_the_log() -> None:
     assert checked(folder, "--since", first)["totals"]["dispatches"] == 2
 
 
+def test_a_window_beside_the_evidence_is_told() -> None:
+    folder = case("no-headroom-1-13-5")
+    before = run("check", folder, "--until", "2001-01-01T00:00:00Z")
+    assert "--until (2001-01-01 00:00:00 UTC) is before the evidence, which starts at " in " ".join(before.out.split())
+    after = run("check", folder, "--since", "2100-01-01")
+    assert "--since (2100-01-01 00:00:00 UTC) is after the evidence, which ends at " in " ".join(after.out.split())
+    assert checked(folder, "--since", "2100-01-01")["gate"]["since"] == "2100-01-01T00:00:00.000Z"
+
+
+def test_a_time_of_day_alone_names_no_moment() -> None:
+    refused = run("check", FAULTY, "--since", "12:00:00")
+    assert refused.status == 2
+    assert "'12:00:00' does not say which day; write 2026-01-31T12:00:00Z" in refused.err
+
+
+def test_every_version_and_the_number_of_starts_stand_in_the_header(tmp_path: Path) -> None:
+    both = [(case(name) / "server.log").read_bytes() for name in ("no-headroom-1-8-4", "no-headroom-1-13-5")]
+    (tmp_path / "server.log").write_bytes(b"".join(both))
+    header = " ".join(run("check", tmp_path / "server.log").out.split("\n\n")[0].split())
+    assert "livekit-server 1.13.5 and 1.8.4 (2 server starts);" in header
+    assert "server start" not in run("check", FAULTY).out.split("\n\n")[0]
+
+
 def test_documents_go_to_files_beside_stdout(tmp_path: Path) -> None:
     ran = run(
         "check",

@@ -159,6 +159,17 @@ def test_proofs_of_a_big_file_are_looked_up_without_counting(tmp_path: Path, mon
     assert found == {place: one._replace(line=None) for place, one in counted.items()}
 
 
+@pytest.mark.parametrize("name", ["server.log", "a.log.gz", "a.zst"])
+def test_prepared_proofs_are_the_same_one_by_one(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(PACKED[name](recorded(CASE)) if name in PACKED else recorded(CASE))
+    events, reading = read(path)
+    at_once = reading.resolve(event.place for event in events)
+    reading.prepare(event.place for event in reversed(events))
+    path.unlink()  # nothing is read again
+    assert {event.place: reading.resolve([event.place])[event.place] for event in events} == at_once
+
+
 def test_no_cut_shows_a_part_of_a_secret() -> None:
     secret = "part," * 300
     for before in range(0, 900, 3):

@@ -65,6 +65,21 @@ def test_quiet_is_a_line_for_the_verdict_and_one_for_each_finding() -> None:
     assert lines[1].startswith("error LKD303 no-headroom: ")
 
 
+def test_a_fix_that_several_findings_share_is_told_once() -> None:
+    report = report_of(case("no-headroom-1-13-5"))
+    first = report.findings[0]
+    second = msgspec.structs.replace(
+        first, fixes=[msgspec.structs.replace(one, commands=["lk room list"]) for one in first.fixes]
+    )
+    text = write(msgspec.structs.replace(report, findings=[first, second]), Screen(100))
+    for fix in first.fixes:
+        assert text.count(f"1. {fix.steps[0][:40]}") == 1
+        for caveat in fix.caveats:
+            assert text.count(f"note: {caveat[:40]}") == 1
+    assert text.count("(as above, under LKD303)") == len(first.fixes)
+    assert text.count("$ lk room list") == len(first.fixes)
+
+
 def test_verbose_shows_all_proof_and_the_checks() -> None:
     folder = case("no-headroom-many-rooms")
     plain, verbose = text_of(folder), text_of(folder, verbose=True)

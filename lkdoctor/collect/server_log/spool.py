@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import tempfile
+import weakref
 from array import array
 from typing import Final, NamedTuple
 
@@ -22,6 +23,7 @@ class Spool:
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="lkdoctor-")  # noqa: SIM115 - lives as long as the spool
+        weakref.finalize(self, self._file.close)
         self._offsets = array("Q")
         self._ends = array("Q")
         self._lines = array("Q")
