@@ -297,7 +297,9 @@ NAME_OVERRIDDEN = Code(
     512, "name-overridden", WARNING, "The environment beats or fills the agent name in code.", (202, 301)
 )
 WORKER_ENV = Code(513, "worker-env", ERROR, "The worker's URL, key or secret is missing or contradictory.", (211,))
-SERVER_CONFIG = Code(514, "server-config", ERROR, "The server's configuration is refused or cannot work.")
+SERVER_CONFIG = Code(
+    514, "server-config", ERROR, "The server's configuration is refused or cannot work.", status="stable"
+)
 EXPECTATION_UNMET = Code(515, "expectation-unmet", ERROR, "The evidence contradicts what lkdoctor.toml expects.")
 
 # -- LKD6xx after the assignment ---------------------------------------------------------------------------------------

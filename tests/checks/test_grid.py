@@ -153,6 +153,9 @@ def test_a_cut_log_invents_nothing(case: Path, tmp_path: Path) -> None:
     (log,) = logs_of(case)
     lines = log.read_bytes().splitlines(keepends=True)
     allowed = explained(set(expectation(case)["codes"])) | {"LKD903"}  # half a record may be left over
+    if "LKD208" in allowed:
+        # Cut at the server's second start, the log is whole, and the worker that returns is one that comes late.
+        allowed.add("LKD207")
     cut = tmp_path / "server.log"
     for number in sorted({max(1, len(lines) * part // 6) for part in range(1, 6)}):
         for kept in (lines[number:], lines[:number]):
