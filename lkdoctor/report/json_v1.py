@@ -14,7 +14,8 @@ import msgspec
 
 SCHEMA: Final = "lkdoctor.report/v1"
 SCHEMA_ID: Final = "urn:lkdoctor:report:v1"
-_PIECE: Final = 256  # dispatches encoded at once
+_PIECE: Final = 256  # members of a list encoded at once
+_LIST_END: Final = b"\n  ]\n}"
 
 Severity = Literal["error", "warning", "info"]
 Outcome = Literal[
@@ -261,19 +262,23 @@ def encode(report: Report) -> bytes:
 
 def pieces(report: Report) -> Iterator[bytes]:
     """`encode`, piece by piece: memory must not grow with the number of dispatches."""
-    if isinstance(report.dispatches, list):
-        yield _indented(report) + b"\n"
-        return
-    # Nothing in front of this key can look like it: a quote inside of a string is escaped.
-    head, key, rest = _indented(msgspec.structs.replace(report, dispatches=[])).partition(b'"dispatches": [')
-    yield head + key
-    dispatches = iter(report.dispatches)
-    separator = b""
-    while some := list(islice(dispatches, _PIECE)):
-        text = _indented({"dispatches": some})
-        yield separator + text[text.index(b"[") + 1 : text.rindex(b"\n  ]")]
-        separator = b","
-    yield (b"\n  " if separator else b"") + rest + b"\n"
+    before = b"{\n"
+    for key in Report.__struct_fields__:
+        value = getattr(report, key)
+        yield before
+        before = b",\n"
+        if isinstance(value, str) or not isinstance(value, Sequence) or len(value) <= _PIECE:
+            yield _indented({key: value})[2:-2]
+            continue
+        items = iter(value)
+        end = b""
+        while some := list(islice(items, _PIECE)):
+            text = _indented({key: some})
+            begin = text.index(b"[") + 1 if end else 2
+            yield (b"," if end else b"") + text[begin : -len(_LIST_END)]
+            end = _LIST_END[:-2]
+        yield end
+    yield b"\n}\n"
 
 
 def _indented(value: Any) -> bytes:
