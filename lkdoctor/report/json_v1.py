@@ -52,7 +52,7 @@ class Tool(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """How this run went; the only part that differs between two runs on the same evidence."""
+    """How this run went; with the tokens of masked secrets the only part that differs between two runs on the same evidence."""
 
     started_at: str
     seconds: float
