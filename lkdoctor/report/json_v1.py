@@ -287,6 +287,16 @@ def _indented(value: Any) -> bytes:
 
 def schema() -> bytes:
     """The JSON schema of the document, as it is published in `lkdoctor/schemas/report-v1.json`."""
-    document = msgspec.json.schema(Report)
+    document = _tidy(msgspec.json.schema(Report))
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID, **document}
     return msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=2) + b"\n"
+
+
+def _tidy(value: Any) -> Any:
+    """Descriptions on one line: Python 3.13 takes the indentation out of docstrings, older ones leave it in."""
+    if isinstance(value, dict):
+        return {
+            key: " ".join(item.split()) if key == "description" and isinstance(item, str) else _tidy(item)
+            for key, item in value.items()
+        }
+    return [_tidy(item) for item in value] if isinstance(value, list) else value
