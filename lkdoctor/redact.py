@@ -62,6 +62,8 @@ _HINTS: Final = (
     "joinrequest",
 )
 _SIG: Final = re.compile(r"(?<![a-z0-9])sig(?![a-z])")  # the word stands inside of "assigned" as well
+_SHORT: Final = 80
+_REMEMBERED: Final = 4096
 _SHORTEST: Final = 6  # a shorter run-time secret would mask ordinary words
 
 
@@ -73,6 +75,7 @@ class Redactor:
         self._salt = random_source.token_bytes(16) if salt is None else salt
         self._values: re.Pattern[str] | None = None
         self._known: dict[str, str] = {}
+        self._clean: set[str] = set()  # short texts without a secret: the same names and words come again and again
         for secret in secrets:
             self.add(secret)
 
@@ -90,6 +93,7 @@ class Redactor:
             base64.urlsafe_b64encode(secret.encode()).decode().rstrip("="),
         }
         self._known |= dict.fromkeys(forms, secret)
+        self._clean.clear()
         longest_first = sorted(self._known, key=lambda form: (-len(form), form))
         self._values = re.compile("|".join(map(re.escape, longest_first)))
 
@@ -108,10 +112,14 @@ class Redactor:
 
     def mask(self, text: str) -> str:
         """`text` with every secret replaced by its token; masking twice changes nothing more."""
+        if text in self._clean:
+            return text
         if self._values is not None:
             text = self._values.sub(lambda match: self.token(self._known[match[0]]), text)
         lower = text.lower()
         if not any(hint in lower for hint in _HINTS) and ("sig" not in lower or not _SIG.search(lower)):
+            if len(text) <= _SHORT and len(self._clean) < _REMEMBERED:
+                self._clean.add(text)
             return text
         text = _JWT.sub(lambda match: self.token(match[0]), text)
         text = _QUOTED.sub(self._named, text)
