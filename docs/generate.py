@@ -111,7 +111,7 @@ def checks_page(known: dict[str, Scenario]) -> str:
     ]
     for page in pages:
         code = page.code
-        cells = [_cell(known, code) if source == "server_log" else "" for source in handbook.SOURCES]
+        cells = [_cell(known, code, source) for source in handbook.SOURCES]
         anchor = f"[{code.id}](#{code.id.lower()}-{code.name})"
         lines.append(f"| {anchor} | {code.name} | {code.severity.word} | {code.status} | {' | '.join(cells)} |")
     family = ""
@@ -123,8 +123,10 @@ def checks_page(known: dict[str, Scenario]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(known: dict[str, Scenario], code: Code) -> str:
-    """The case that raises the code (its namesake before others), and the nearest look-alike (a healthy one first)."""
+def _cell(all_known: dict[str, Scenario], code: Code, source: str) -> str:
+    """The case that raises the code by this source (its namesake before others), and the nearest look-alike (a healthy
+    one first)."""
+    known = {name: one for name, one in all_known.items() if one.get("evidence", ["server_log"])[0] == source}
     raising = [name for name, scenario in known.items() if code.id in raises(scenario)]
     if not raising:
         return ""

@@ -28,8 +28,7 @@ def command(code: str, form: str, color: str) -> None:
         found = options.catalogue().find(code)
     except UnknownCodeError as error:
         raise click.UsageError(str(error)) from None
-    check = next((one for one in loader.load().checks if one.code.id == found.id), None)
-    page = handbook.page(found, check)
+    page = handbook.page(found, [one for one in loader.load().checks if one.code.id == found.id])
     example = _example(page)
     if form == "json":
         import json

@@ -1,7 +1,7 @@
 """Facts: what a source says, placed and frozen, with no opinion in them.
 
-Three kinds. An `Event` happened at a time (a log line, a webhook). A `Snapshot` was true as of a time and says whether
-it is complete (an API listing). A `Setting` is timeless (a token claim, an environment variable, a yaml key).
+Three kinds. An `Event` happened at a time (a log line, a webhook). A `Snapshot` (`listings`) was true as of a time and says
+whether it is complete (an API listing). A `Setting` is timeless (a token claim, an environment variable, a yaml key).
 
 Field names of `Fields` are the ones livekit-server prints, so a log record is decoded straight into it and nothing is
 renamed on the way; where LiveKit changed a name (`pID` became `participantID` in v1.10.0) both are kept here and read
@@ -189,16 +189,6 @@ class Event(msgspec.Struct, frozen=True):
     level: str
     fields: Fields
     retyped: bool = False
-
-
-class Snapshot(msgspec.Struct, frozen=True):
-    """Something that was true at `at` (up to 5 s stale). Absence counts only when `complete`."""
-
-    kind: str
-    at: float
-    complete: bool
-    place: Place
-    data: Any = None
 
 
 class Setting(msgspec.Struct, frozen=True):

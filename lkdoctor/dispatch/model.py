@@ -10,7 +10,11 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from lkdoctor.dispatch.connection import Step
 from lkdoctor.dispatch.facts import Place
+from lkdoctor.dispatch.listings import ParticipantInfo, RoomInfo
+from lkdoctor.dispatch.probes import LiveServer, ProbeRun
+from lkdoctor.dispatch.tokens import Token
 
 NAME_NOT_PRINTED = "(name not printed)"  # the agent name of a pasted line that has none; "" is the unnamed agent
 
@@ -165,6 +169,11 @@ class AgentParticipant:
     never_connected: bool = False
     asked_agents: tuple[str, ...] | None = None  # names in the joiner's token; None when the line did not say
     room_was_new: bool | None = None
+    listed: list[tuple[float, ParticipantInfo]] = field(
+        default_factory=list
+    )  # what ListParticipants showed, each change
+    listed_last_at: float | None = None  # the last listing that still showed it
+    gone_by: float | None = None  # the first complete listing that did not show it any more
     proof: list[Place] = field(default_factory=list)
 
 
@@ -185,6 +194,7 @@ class Dispatch:
     missing: str = ""  # what to fetch to know more
     after: After | None = None
     participant: AgentParticipant | None = None
+    listed: bool = False  # ListDispatch showed it
     launches: list[Launch] = field(default_factory=list)
     noise_lines: int = 0
     noise: tuple[Place, ...] = ()
@@ -249,6 +259,9 @@ class Room:
     presets: tuple[str, ...] = ()
     not_stored: str = ""  # why the server dropped an agent that the room's making named
     last_at: float | None = None
+    listed_first_at: float | None = None  # first and last time that ListRooms or a listing of its own showed it
+    listed_last_at: float | None = None
+    info: RoomInfo | None = None  # as listed last
     proof: list[Place] = field(default_factory=list)
 
 
@@ -299,6 +312,29 @@ class Coverage:
 
 
 @dataclass(slots=True)
+class Sampled:
+    """What the API was seen to list: from when to when, how often, and whether all rooms were asked about."""
+
+    first_at: float
+    last_at: float
+    samples: int = 1  # how often the rooms were listed
+    every_room: bool = True
+
+    @property
+    def watched(self) -> float:
+        """Seconds between the first and the last sample."""
+        return self.last_at - self.first_at
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user says should be: agents that somebody dispatches, and groups that talk to each other in one room."""
+
+    agents: tuple[str, ...] = ()
+    together: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(slots=True)
 class Stories:
     """Everything that the evidence tells, by the server's own rules."""
 
@@ -312,6 +348,12 @@ class Stories:
     folded: dict[str, int] = field(default_factory=dict)  # outcome -> healthy closed dispatches kept only as a count
     first_at: float | None = None
     last_at: float | None = None
+    sampled: Sampled | None = None  # None: no API listing is in the evidence
+    server: LiveServer | None = None
+    steps: list[Step] = field(default_factory=list)
+    probes: list[ProbeRun] = field(default_factory=list)
+    tokens: list[Token] = field(default_factory=list)
+    wanted: Wanted = field(default_factory=Wanted)
 
     def of_name(self, agent_name: str) -> Iterator[WorkerSession]:
         """Worker sessions registered under exactly this name (case, blanks and hyphens count)."""

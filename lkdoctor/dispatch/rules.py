@@ -19,6 +19,8 @@ JT_PARTICIPANT: Final = "JT_PARTICIPANT"
 JT_PUBLISHER: Final = "JT_PUBLISHER"
 JOB_TYPES: Final = (JT_ROOM, JT_PARTICIPANT, JT_PUBLISHER)
 
+OWN_PREFIX: Final = "lkdoctor-"  # rooms and agent names of lkdoctor's own probes; they appear in no story
+
 # -- times, seconds ---------------------------------------------------------------------------------------------------
 SELECTION: Final = 0.2  # a node's claim is waited for this long after the first one, so nothing is assigned sooner
 NO_CLAIM: Final = 1.0  # nobody claimed: `no response from servers`

@@ -10,9 +10,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from lkdoctor.dispatch import aftermath, judge
+from lkdoctor.dispatch.confirm import confirm
 from lkdoctor.dispatch.coverage import coverage
 from lkdoctor.dispatch.endings import Endings
 from lkdoctor.dispatch.facts import Event, What
+from lkdoctor.dispatch.listings import Snapshot
 from lkdoctor.dispatch.lobby import Lobby, started
 from lkdoctor.dispatch.model import Outcome, Room, ServerRun, Stories
 from lkdoctor.dispatch.nodes import Handler, Nodes
@@ -25,12 +27,18 @@ LINGER: Final = 20.0  # seconds of log after which nothing more is said of a clo
 _SHOWS_INFO: Final = frozenset(("info", "debug"))
 
 
-def join(events: Iterable[Event], keep: int = KEEP) -> Stories:
-    """Read all events once and tell what happened; healthy closed dispatches above `keep` become counts."""
+def join(events: Iterable[Event], keep: int = KEEP, snapshots: Iterable[Snapshot] = ()) -> Stories:
+    """Read all events once and tell what happened; healthy closed dispatches above `keep` become counts.
+
+    `snapshots` are what the API listed, in any order: they confirm and complete what the log tells, by the ids of rooms,
+    dispatches and jobs, and alone they tell what an API can.
+    """
     joiner = Joiner(keep)
     for event in events:
         joiner.feed(event)
-    return joiner.finish()
+    stories = joiner.finish()
+    confirm(stories, snapshots)
+    return stories
 
 
 class Joiner:

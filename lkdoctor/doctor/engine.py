@@ -6,20 +6,36 @@ import enum
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from lkdoctor.doctor.codes import CHECK_CRASHED
-from lkdoctor.doctor.evidence import Dispatches, Evidence, Refusals, Rooms, ServerRuns, Workers
+from lkdoctor.doctor.evidence import (
+    Dispatches,
+    Evidence,
+    Listed,
+    Probes,
+    Refusals,
+    Rooms,
+    ServerRuns,
+    Steps,
+    Tokens,
+    Workers,
+)
 from lkdoctor.doctor.finding import Code, Finding, Fix, Inconclusive, Subject
 from lkdoctor.doctor.folding import fold, merge
 from lkdoctor.doctor.registry import Check, CheckFunction
 
 # A view is absent when no source of this kind could be used.
-NEEDS: dict[type, str] = {
-    Dispatches: "server_log",
-    Workers: "server_log",
-    Rooms: "server_log",
-    ServerRuns: "server_log",
-    Refusals: "server_log",
+NEEDS: dict[type, tuple[str, ...]] = {  # any one of the kinds will do
+    Dispatches: ("server_log", "api"),
+    Rooms: ("server_log", "api"),
+    Workers: ("server_log",),
+    ServerRuns: ("server_log",),
+    Refusals: ("server_log",),
+    Listed: ("api",),
+    Steps: ("connection",),
+    Probes: ("probe",),
+    Tokens: ("token",),
 }
 
 
@@ -31,6 +47,9 @@ class Result(str, enum.Enum):
     SKIPPED = "skipped"
     INCONCLUSIVE = "inconclusive"
     CRASHED = "crashed"
+
+
+_WEIGHT: Final = (Result.CRASHED, Result.FAILED, Result.INCONCLUSIVE, Result.PASSED, Result.SKIPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +84,38 @@ def run(checks: Iterable[Check], evidence: Evidence, extra: Iterable[Finding] = 
     found: list[Finding] = list(extra)
     questions: list[Question] = []
     results: dict[str, tuple[Check, Result, str]] = {}
+
+    def note(one: Check, result: Result, reason: str) -> None:
+        """A code that several functions look for ends as the weightiest of them did."""
+        before = results.get(one.code.id)
+        if before is None or _WEIGHT.index(result) < _WEIGHT.index(before[1]):
+            results[one.code.id] = (one, result, reason)
+
     by_function: dict[CheckFunction, list[Check]] = {}
     for one in checks:
         by_function.setdefault(one.function, []).append(one)
     kinds = {source.kind for source in evidence.sources if not source.unusable}
     for marked in by_function.values():
-        missing = sorted({NEEDS[kind] for kind in marked[0].wants if kind in NEEDS} - kinds)
+        missing = sorted({NEEDS[kind] for kind in marked[0].wants if kind in NEEDS and kinds.isdisjoint(NEEDS[kind])})
         if missing:
-            reason = f"no {' and no '.join(missing).replace('_', ' ')} in the evidence"
-            results |= {one.code.id: (one, Result.SKIPPED, reason) for one in marked}
+            # `server_log` alone covers "server_log or api"
+            missing = [one for one in missing if not any(set(other) < set(one) for other in missing)]
+            reason = f"no {' and no '.join(' or '.join(one) for one in missing).replace('_', ' ')} in the evidence"
+            for one in marked:
+                note(one, Result.SKIPPED, reason)
             continue
         try:
             findings, opens = _call(marked, evidence)
         except Exception as error:  # noqa: BLE001 - one bad check never ends the run
             crash = _crashed(marked[0], error)
             found.append(crash)
-            results |= {one.code.id: (one, Result.CRASHED, str(crash.values["error"])) for one in marked}
+            for one in marked:
+                note(one, Result.CRASHED, str(crash.values["error"]))
             continue
         found += findings
         questions += [Question(marked[0].code, one) for one in opens]
         for one in marked:
-            results[one.code.id] = (one, *_result(one, findings, opens if one is marked[0] else []))
+            note(one, *_result(one, findings, opens if one is marked[0] else []))
     roots, symptoms = fold(merge(found))
     outcomes = [CheckOutcome(one.code, result, reason) for one, result, reason in results.values()]
     return Diagnosis(

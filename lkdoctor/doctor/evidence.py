@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from lkdoctor.dispatch.connection import Step
 from lkdoctor.dispatch.model import (
     Coverage,
     Dispatch,
     Outcome,
     Refusal,
     Room,
+    Sampled,
     ServerRun,
     SourceNote,
     Stories,
+    Wanted,
     WorkerSession,
 )
+from lkdoctor.dispatch.probes import LiveServer, ProbeRun
+from lkdoctor.dispatch.tokens import Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,44 @@ class Refusals:
 
 
 @dataclass(frozen=True, slots=True)
+class Steps:
+    """The way to the server, step by step; empty when nobody walked it."""
+
+    all: tuple[Step, ...]
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.all)
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """Probes that ran, and what the server said of itself to the canary."""
+
+    all: tuple[ProbeRun, ...]
+    server: LiveServer | None = None
+
+    def __iter__(self) -> Iterator[ProbeRun]:
+        return iter(self.all)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens that were given."""
+
+    all: tuple[Token, ...]
+
+    def __iter__(self) -> Iterator[Token]:
+        return iter(self.all)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the API was asked: when, how often, about which rooms. Present only with API evidence."""
+
+    sampled: Sampled
+
+
+@dataclass(frozen=True, slots=True)
 class Sources:
     """What was read, and what of it could not be used."""
 
@@ -111,6 +154,11 @@ class Evidence:
     refusals: Refusals
     sources: Sources
     coverage: Coverage
+    steps: Steps
+    probes: Probes
+    tokens: Tokens
+    listed: Listed | None
+    wanted: Wanted
     first_at: float | None
     last_at: float | None
 
@@ -125,6 +173,11 @@ class Evidence:
             Refusals(tuple(stories.refusals)),
             Sources(tuple(stories.sources)),
             stories.coverage,
+            Steps(tuple(stories.steps)),
+            Probes(tuple(stories.probes), stories.server),
+            Tokens(tuple(stories.tokens)),
+            None if stories.sampled is None else Listed(stories.sampled),
+            stories.wanted,
             stories.first_at,
             stories.last_at,
         )

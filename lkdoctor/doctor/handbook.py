@@ -15,10 +15,12 @@ SOURCES = {
     "server_log": "server log",
     "worker_log": "worker log",
     "api": "server API",
+    "connection": "connection",
     "worker_http": "worker HTTP",
     "docker": "docker",
     "host": "host",
-    "config": "tokens and files",
+    "token": "token",
+    "config": "configuration files",
     "probe": "probe",
 }
 
@@ -43,29 +45,42 @@ class Page:
 
 def pages(checks: Sequence[Check]) -> list[Page]:
     """A page for every code of the catalogue and of the installed checks, in order."""
-    by_code = {one.code.id: one for one in checks}
-    extra = [one.code for one in checks if one.code.prefix != "LKD"]
-    return [page(code, by_code.get(code.id)) for code in (*CODES, *extra)]
+    by_code: dict[str, list[Check]] = {}
+    for one in checks:
+        by_code.setdefault(one.code.id, []).append(one)
+    extra = dict.fromkeys(one.code for one in checks if one.code.prefix != "LKD")
+    return [page(code, by_code.get(code.id, ())) for code in (*CODES, *extra)]
 
 
-def page(code: Code, check: Check | None) -> Page:
-    """The page of one code; without a check it holds what the catalogue says."""
-    summary, _, body = (check.handbook if check else "").partition("\n")
+def page(code: Code, checks: Sequence[Check]) -> Page:
+    """The page of one code; without a check it holds what the catalogue says.
+
+    Of several functions the one with the most sections writes it; each other's docstring is a section of its own, under
+    the evidence that it looks at.
+    """
+    ordered = sorted(checks, key=lambda one: (-one.handbook.count("\n## "), one.module))
+    summary, _, body = (ordered[0].handbook if ordered else "").partition("\n")
+    for other in ordered[1:]:
+        body = f"{body.rstrip()}\n\n## Seen in: {', '.join(needs([other]))}\n\n{other.handbook}"
     return Page(
         code,
         FAMILIES.get(code.number // 100, "other people's checks") if code.prefix == "LKD" else f"{code.prefix} checks",
         summary.strip() or code.title,
         body.strip(),
-        needs(check) if check else (),
+        needs(checks),
         tuple(one for one in CODES if one.number in code.explains),
         tuple(one for one in CODES if code.prefix == "LKD" and code.number in one.explains),
     )
 
 
-def needs(check: Check) -> tuple[str, ...]:
-    """The kinds of evidence that a check cannot do without, in words."""
-    kinds = {NEEDS[kind] for kind in check.wants if kind in NEEDS}
-    return tuple(sorted(SOURCES.get(one, one) for one in kinds))
+def needs(checks: Iterable[Check]) -> tuple[str, ...]:
+    """The kinds of evidence that these checks look at, in words."""
+    found: set[str] = set()
+    for check in checks:
+        kinds = [set(NEEDS[kind]) for kind in check.wants if kind in NEEDS]
+        # What asks for Rooms, which two sources give, and for Workers, which one gives, needs that one.
+        found |= set.intersection(*kinds) if kinds and set.intersection(*kinds) else set().union(*kinds)
+    return tuple(sorted(SOURCES.get(one, one) for one in found))
 
 
 def sections(body: str) -> Iterable[tuple[str, str]]:

@@ -52,7 +52,7 @@ def load(entries: Iterable[Entry] | None = None) -> Loaded:
     # The built-in package goes first, so that a clash is always the other package's.
     unique = {(one.name, one.value): one for one in entries}
     ordered = sorted(unique.values(), key=lambda one: (one.value != BUILT_IN, one.name, one.value))
-    checks: dict[str, Check] = {}
+    checks: dict[str, list[Check]] = {}
     names: dict[str, str] = {}
     findings: list[Finding] = []
     for entry in ordered:
@@ -70,7 +70,7 @@ def load(entries: Iterable[Entry] | None = None) -> Loaded:
                     _admit(found, entry, checks, names)
             except Exception as error:  # noqa: BLE001
                 findings.append(_not_loaded(entry, module_name, error))
-    return Loaded(tuple(sorted(checks.values(), key=_order)), tuple(findings))
+    return Loaded(tuple(sorted((one for some in checks.values() for one in some), key=_order)), tuple(findings))
 
 
 def _order(one: Check) -> tuple[bool, str, int]:
@@ -92,19 +92,21 @@ def _checks(module: ModuleType) -> Iterator[Check]:
                 yield describe(code, function)
 
 
-def _admit(found: Check, entry: Entry, checks: dict[str, Check], names: dict[str, str]) -> None:
+def _admit(found: Check, entry: Entry, checks: dict[str, list[Check]], names: dict[str, str]) -> None:
     code = found.code
     if code.prefix == "LKD" and entry.value != BUILT_IN:
         raise RefusedError(f"{found.function.__name__} uses {code.id}; the prefix LKD is lkdoctor's own")
-    if code.id in checks:
-        raise RefusedError(f"{code.id} is already checked by {checks[code.id].module}")
-    if code.name in names:
+    others = checks.get(code.id, [])
+    # One code may be seen in several kinds of evidence, a function for each; they must be of one package.
+    if any(one.package != found.package or one.wants == found.wants for one in others):
+        raise RefusedError(f"{code.id} is already checked by {others[0].module}")
+    if names.get(code.name, code.id) != code.id:
         raise RefusedError(f"the name {code.name} is already {names[code.name]}'s")
     known = {Evidence, *_evidence_types()}
     for kind in found.wants:
         if kind not in known:
             raise RefusedError(f"{found.function.__name__} asks for {kind!r}, which is no evidence of this lkdoctor")
-    checks[code.id] = found
+    checks.setdefault(code.id, []).append(found)
     names[code.name] = code.id
 
 

@@ -26,6 +26,11 @@ class Check:
         """The check's page: the function's docstring."""
         return inspect.cleandoc(self.function.__doc__ or "")
 
+    @property
+    def package(self) -> str:
+        """The package that brings it."""
+        return self.module.partition(".")[0]
+
 
 def check(code: Code) -> Callable[[CheckFunction], CheckFunction]:
     """Mark a function as the check for `code`; the loader finds it by the mark.

@@ -10,7 +10,7 @@ from lkdoctor.dispatch.model import Coverage, SourceNote, Stories
 from lkdoctor.doctor import engine
 from lkdoctor.doctor.codes import NAME_NOT_SERVED, NO_HEADROOM, NO_RESPONSE
 from lkdoctor.doctor.engine import Result
-from lkdoctor.doctor.evidence import Dispatches, Evidence, Sources, Workers
+from lkdoctor.doctor.evidence import Dispatches, Evidence, Rooms, Sources, Workers
 from lkdoctor.doctor.finding import Code, Finding, Inconclusive, Subject
 from lkdoctor.doctor.registry import Check, CheckFunction, describe
 
@@ -81,13 +81,27 @@ def test_a_crash_costs_only_its_check_and_keeps_its_traceback_out_of_the_words()
     assert [item.open.missing for item in diagnosis.questions] == ["The log starts late."]
 
 
-@pytest.mark.parametrize("given", [evidence("api"), evidence(unusable="an nginx log")])
+@pytest.mark.parametrize("given", [evidence("connection"), evidence(unusable="an nginx log")])
 def test_a_check_is_skipped_when_a_whole_kind_of_evidence_is_absent(given: Evidence) -> None:
     diagnosis = engine.run([one(NO_HEADROOM, breaks)], given)
     assert [(item.result, item.reason) for item in diagnosis.outcomes] == [
-        (Result.SKIPPED, "no server log in the evidence")
+        (Result.SKIPPED, "no server log or api in the evidence")
     ]
     assert not diagnosis.findings
+
+
+def test_a_code_that_two_functions_look_for_ends_as_the_weightier_one() -> None:
+    def passes(workers: Workers) -> Yields:
+        yield from ()
+
+    def fails(rooms: Rooms) -> Yields:
+        yield finding(NO_HEADROOM)
+
+    for functions in ((passes, fails), (fails, passes)):
+        diagnosis = engine.run([one(NO_HEADROOM, function) for function in functions], evidence())
+        assert [item.result for item in diagnosis.outcomes] == [Result.FAILED]
+    alone = engine.run([one(NO_HEADROOM, passes), one(NO_HEADROOM, fails)], evidence("api"))
+    assert [item.result for item in alone.outcomes] == [Result.FAILED]
 
 
 def test_checks_of_the_sources_themselves_always_run() -> None:

@@ -1,0 +1,54 @@
+"""What every collector but the server log's fills: facts, a note on each source, and the words that prove each fact.
+
+A collector appends as it learns, so whatever ends it (a time-out, Ctrl-C, a server that dies) what it had is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from lkdoctor.dispatch.connection import Step
+from lkdoctor.dispatch.facts import Place
+from lkdoctor.dispatch.listings import Snapshot
+from lkdoctor.dispatch.model import SourceNote
+from lkdoctor.dispatch.probes import LiveServer, ProbeRun
+from lkdoctor.dispatch.tokens import Token
+from lkdoctor.redact import mask
+
+_LONGEST = 600
+
+
+class Quote(NamedTuple):
+    """A fact as evidence, in words that a reader can hold against the source; masked, at most 600 characters."""
+
+    source: str
+    offset: int | None
+    line: int | None
+    text: str
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What was learned besides the server logs."""
+
+    snapshots: list[Snapshot] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    probes: list[ProbeRun] = field(default_factory=list)
+    tokens: list[Token] = field(default_factory=list)
+    server: LiveServer | None = None
+    notes: list[SourceNote] = field(default_factory=list)
+    quotes: dict[Place, Quote] = field(default_factory=dict)
+
+    def quote(self, place: Place, text: str, line: int | None = None) -> Place:
+        """Remember how the fact at `place` reads; returns `place`."""
+        text = mask(" ".join(text.split()))
+        self.quotes[place] = Quote(
+            place.source, place.offset, line, text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+        )
+        return place
+
+    def resolve(self, places: Iterable[Place]) -> dict[Place, Quote]:
+        """The words for those of `places` that stand in these sources."""
+        return {place: self.quotes[place] for place in places if place in self.quotes}
