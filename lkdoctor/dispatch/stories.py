@@ -20,6 +20,7 @@ from lkdoctor.dispatch.model import Outcome, Room, ServerRun, Stories
 from lkdoctor.dispatch.nodes import Handler, Nodes
 from lkdoctor.dispatch.pairing import Pairing
 from lkdoctor.dispatch.presence import Presence
+from lkdoctor.dispatch.rules import OWN_PREFIX
 
 KEEP: Final = 10_000  # dispatches kept whole; above it healthy closed ones become counts
 LINGER: Final = 20.0  # seconds of log after which nothing more is said of a closed room
@@ -27,17 +28,20 @@ LINGER: Final = 20.0  # seconds of log after which nothing more is said of a clo
 _SHOWS_INFO: Final = frozenset(("info", "debug"))
 
 
-def join(events: Iterable[Event], keep: int = KEEP, snapshots: Iterable[Snapshot] = ()) -> Stories:
+def join(
+    events: Iterable[Event], keep: int = KEEP, snapshots: Iterable[Snapshot] = (), server_ahead: float = 0.0
+) -> Stories:
     """Read all events once and tell what happened; healthy closed dispatches above `keep` become counts.
 
     `snapshots` are what the API listed, in any order: they confirm and complete what the log tells, by the ids of rooms,
-    dispatches and jobs, and alone they tell what an API can.
+    dispatches and jobs, and alone they tell what an API can. `server_ahead` is how many seconds the server's clock was
+    measured to be ahead of the clock that the snapshots' times are of.
     """
     joiner = Joiner(keep)
     for event in events:
         joiner.feed(event)
     stories = joiner.finish()
-    confirm(stories, snapshots)
+    confirm(stories, snapshots, server_ahead)
     return stories
 
 
@@ -93,6 +97,8 @@ class Joiner:
     def _leave(self, room: Room) -> None:
         self._lobby.forget(room)
         self._endings.forget(room)
+        if room.name.startswith(OWN_PREFIX):
+            return
         if self._kept < self._keep or not aftermath.unremarkable(room):
             self._kept += len(room.dispatches)
             self.stories.rooms.append(room)
@@ -102,6 +108,14 @@ class Joiner:
             word = (ending if ending is Outcome.ASSIGNED else Outcome.NO_RESPONSE).value
             self.stories.folded[word] = self.stories.folded.get(word, 0) + 1
 
+    def _drop_own(self) -> None:
+        """What lkdoctor's own probes did is no story; their lines were needed until here, to tell whose others are not."""
+        stories = self.stories
+        stories.rooms[:] = [one for one in stories.rooms if not one.name.startswith(OWN_PREFIX)]
+        for worker_id, worker in list(stories.workers.items()):
+            if (worker.agent_name or "").startswith(OWN_PREFIX):
+                del stories.workers[worker_id]
+
     def finish(self) -> Stories:
         """Everything is read: judge what is left and hand over the stories."""
         self._endings.settle(None)
@@ -109,6 +123,7 @@ class Joiner:
         stories = self.stories
         stories.last_at = self._now
         stories.rooms.extend(self._lobby.all_open())
+        self._drop_own()
         stories.coverage = coverage(stories)
         verdicts = judge.Judge(stories, self._nodes.types)
         followed = aftermath.Aftermath(stories, verdicts.run_of, verdicts.one_of_many)
@@ -119,8 +134,9 @@ class Joiner:
                 verdicts.decide(dispatch, room)
             followed.follow(room)
             stories.dispatches.extend(room.dispatches)
-        for dispatch in self._endings.strays:
+        strays = [one for one in self._endings.strays if not one.agent_name.startswith(OWN_PREFIX)]
+        for dispatch in strays:
             verdicts.decide(dispatch, None)
-        stories.dispatches.extend(self._endings.strays)
+        stories.dispatches.extend(strays)
         stories.dispatches.sort(key=lambda one: (one.asked_at or started(one) or 0.0, one.room, one.agent_name))
         return stories
