@@ -193,10 +193,12 @@ Data = RoomsListed | DispatchesListed | ParticipantsListed | Called
 class Snapshot(msgspec.Struct, frozen=True):
     """What the API said at `at` (Unix seconds, the asking machine's clock; up to 5 s stale).
 
-    Absence counts only when `complete`: a chosen subset, or an answer that was cut, proves no absence.
+    Absence counts only when `complete`: a chosen subset, or an answer that was cut, proves no absence. `repeats` equal
+    answers between the one before and this one were left out.
     """
 
     at: float
     data: Data
     place: Place
     complete: bool = True
+    repeats: int = 0
