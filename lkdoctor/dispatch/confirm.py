@@ -7,7 +7,6 @@ and a participant that is there.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -296,7 +295,7 @@ class Confirmation:
         running = [job for job in jobs if _outcome(job) is Outcome.ASSIGNED]
         if dispatch.outcome is not Outcome.ASSIGNED or dispatch.after in (After.LEFT, After.ENDED):
             return
-        if not running or not life.looked_at:
+        if not running or not life.looks:
             return
         job = max(running, key=lambda one: one.state.started_at)
         identity = job.state.participant_identity
@@ -312,7 +311,7 @@ class Confirmation:
         if dispatch.after is After.JOINED and dispatch.participant is not None:
             # The log saw it come; a later listing does not show it any more.
             gone = next(
-                (at for at in life.looked_at if self._server(at) > (dispatch.participant.joined_at or 0.0)), None
+                (at for at, _ in life.looks if self._server(at) > (dispatch.participant.joined_at or 0.0)), None
             )
             if gone is not None and dispatch.participant.sid not in life.participants:
                 dispatch.participant.gone_by = gone
@@ -338,10 +337,12 @@ class Confirmation:
         started = job.state.started
         if started is None or job.state.ended is not None:
             return False
-        looks = [self._server(at) for at in life.looked_at if self._server(at) >= started]
-        if not looks or looks[-1] - started < JOIN_PATIENCE or looks[0] - started > BLINK:
+        looks = [one for one in life.looks if self._server(one.at) >= started]
+        if not looks or self._server(looks[-1].at) - started < JOIN_PATIENCE:
             return False
-        return all(after - before <= BLINK for before, after in itertools.pairwise(looks))
+        waited = self._server(looks[0].at) - started
+        unseen = waited if looks[0] is life.looks[0] else min(waited, looks[0].gap)
+        return max(unseen, *(one.gap for one in looks)) <= BLINK
 
 
 def dependent(info: ParticipantInfo) -> bool:

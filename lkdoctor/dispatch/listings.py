@@ -194,7 +194,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     """What the API said at `at` (Unix seconds, the asking machine's clock; up to 5 s stale).
 
     Absence counts only when `complete`: a chosen subset, or an answer that was cut, proves no absence. `repeats` equal
-    answers between the one before and this one were left out.
+    answers between the one before and this one were left out; `gap` is the longest time between two of these, in seconds.
     """
 
     at: float
@@ -202,3 +202,4 @@ class Snapshot(msgspec.Struct, frozen=True):
     place: Place
     complete: bool = True
     repeats: int = 0
+    gap: float = 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.listings import (
@@ -48,6 +49,13 @@ class Present:
         return self.changes[-1][1]
 
 
+class Look(NamedTuple):
+    """A complete listing of a room's participants. `gap`: seconds since the one before it, at most."""
+
+    at: float
+    gap: float
+
+
 @dataclass(slots=True)
 class Life:
     """One life of one room as the API showed it. `sid` is empty when only its name was ever listed."""
@@ -61,8 +69,7 @@ class Life:
     gone_by: float | None = None
     dispatches: dict[str, Seen] = field(default_factory=dict)
     participants: dict[str, Present] = field(default_factory=dict)
-    looked_at: list[float] = field(default_factory=list)  # complete participant listings
-    dispatches_at: list[float] = field(default_factory=list)  # complete dispatch listings
+    looks: list[Look] = field(default_factory=list)  # complete participant listings
     creations: list[Snapshot] = field(default_factory=list)  # CreateRoom calls with their answers
 
 
@@ -106,7 +113,7 @@ class Samples:
 
     def _rooms(self, one: Snapshot, data: RoomsListed) -> None:
         sampled = self._count(one.at)
-        sampled.samples += 1
+        sampled.samples += 1 + one.repeats
         sampled.every_room = sampled.every_room or one.complete
         listed = set()
         for info in data.rooms:
@@ -169,7 +176,6 @@ class Samples:
             if not _own(info.agent_name):
                 self._dispatch(life, info, one)
         if one.complete:
-            life.dispatches_at.append(one.at)
             listed = {info.id for info in data.dispatches}
             for seen_id, seen in life.dispatches.items():
                 if seen_id not in listed:
@@ -210,7 +216,8 @@ class Samples:
                 present.last_at = one.at
             self.latest = max(self.latest, info.joined or 0.0)
         if one.complete:
-            life.looked_at.append(one.at)
+            before = life.looks[-1].at if life.looks else one.at
+            life.looks.append(Look(one.at, one.gap or one.at - before))
             for sid, present in life.participants.items():
                 if sid not in listed:
                     present.gone_by = present.gone_by or one.at

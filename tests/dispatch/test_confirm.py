@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from itertools import permutations
 
+import msgspec
 import pytest
 
 from lkdoctor.dispatch.facts import AgentAsked
@@ -102,6 +103,14 @@ class TestAfter:
     def test_a_watch_with_a_gap_leaves_it_open(self) -> None:
         looks = [look for at in (1, 3, 5, 20, 22, 24, 31) for look in sample(at, job(), present=(person(),))]
         assert only(told(*looks)).after is None
+
+    def test_looks_that_said_the_same_count_by_the_longest_pause_between_them(self) -> None:
+        def looks(gap: float) -> list[Snapshot]:
+            last = msgspec.structs.replace(participants(31, person()), repeats=10, gap=gap)
+            return [*sample(1, job(), present=(person(),)), last]
+
+        assert only(told(*looks(2))).after is After.NEVER_JOINED
+        assert only(told(*looks(11))).after is None
 
     def test_a_watch_that_began_too_late_leaves_it_open(self) -> None:
         looks = [look for at in range(30, 62, 2) for look in sample(at, job(), present=(person(),))]

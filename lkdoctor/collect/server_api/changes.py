@@ -28,6 +28,8 @@ class _Run:
     latest: Snapshot | None = None
     line: int | None = None
     repeats: int = 0
+    at: float = 0.0  # of the last one that was taken
+    gap: float = 0.0  # s, the longest time between two of them
 
 
 @dataclass(slots=True)
@@ -49,11 +51,12 @@ class Changes:
         run = self._runs.get(key)
         if run is not None and run.data == one.data:
             run.repeats += run.latest is not None
+            run.gap, run.at = max(run.gap, one.at - run.at), one.at
             run.latest, run.line = one, line
             return
         if run is not None:
             self._end(run)
-        self._runs[key] = _Run(one.data)
+        self._runs[key] = _Run(one.data, at=one.at)
         self._hand_on(one, line)
 
     def close(self) -> None:
@@ -63,8 +66,9 @@ class Changes:
 
     def _end(self, run: _Run) -> None:
         if run.latest is not None:
-            self._hand_on(msgspec.structs.replace(run.latest, data=run.data, repeats=run.repeats), run.line)
-            run.latest, run.repeats = None, 0
+            latest = msgspec.structs.replace(run.latest, data=run.data, repeats=run.repeats, gap=run.gap)
+            self._hand_on(latest, run.line)
+            run.latest, run.repeats, run.gap = None, 0, 0.0
 
     def _hand_on(self, one: Snapshot, line: int | None) -> None:
         self.gathered.quote(one.place, say(one.at, one.data), line)
