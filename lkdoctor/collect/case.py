@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from lkdoctor.collect.extras import KINDS, Extra, read_extras
+from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.server_log.sniff import looks_like, sniff
 from lkdoctor.collect.server_log.source import LogInput, open_input
 from lkdoctor.dispatch.model import SourceNote
@@ -25,11 +27,13 @@ _MOST_BYTES: Final = 1 << 40  # what all members of a zip claim to unpack to
 
 #: Files of a case that are no logs, by name.
 _NAMES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
-    ("api", re.compile(r"api\.jsonl$")),
+    ("api", re.compile(r"api(?:[.-][\w-]+)?\.jsonl(?:\.gz|\.zst)?$")),
+    ("connection", re.compile(r"connection(?:[.-][\w-]+)?\.jsonl(?:\.gz|\.zst)?$")),
+    ("probe", re.compile(r"probe(?:[.-][\w-]+)?\.jsonl(?:\.gz|\.zst)?$")),
     ("livekit_yaml", re.compile(r"(?:livekit|config)\.ya?ml$")),
     ("compose", re.compile(r"(?:docker-)?compose(?:\.[\w-]+)?\.ya?ml$")),
     ("dotenv", re.compile(r"\.env(?:\..+)?$")),
-    ("token", re.compile(r"token.*\.(?:txt|jwt)$")),
+    ("token", re.compile(r"token.*\.(?:txt|jwt)$|token-\d+\.json$")),
     ("host", re.compile(r"host\.json$")),
     ("containers", re.compile(r"containers\.json$")),
 )
@@ -52,6 +56,7 @@ class CaseInputs:
     """Everything that was named, sorted into what it is. `errors` are whole sentences: what cannot be read, what to do."""
 
     server_logs: list[LogInput] = field(default_factory=list)
+    extras: list[Extra] = field(default_factory=list)  # what is read besides: `read_other`
     others: list[SourceNote] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     _seen: set[tuple[str, str]] = field(default_factory=set)
@@ -63,8 +68,9 @@ class CaseInputs:
         *,
         logs: Sequence[str | Path] = (),
         worker_logs: Sequence[str | Path] = (),
+        apis: Sequence[str | Path] = (),
     ) -> CaseInputs:
-        """Sort `paths` into what they are; `logs` and `worker_logs` are taken as such whatever they look like.
+        """Sort `paths` into what they are; `logs`, `worker_logs` and `apis` are taken as such whatever they look like.
 
         Raises nothing: what does not exist or cannot be opened is in `errors`.
         """
@@ -75,10 +81,18 @@ class CaseInputs:
         for log in worker_logs:
             with found._noting(log):
                 found._add(_plain(log), "worker_log", "")
+        for api in apis:
+            with found._noting(api):
+                found._add(_plain(api), "api", "")
         for path in paths:
             with found._noting(path):
                 found._sort(str(path))
         return found
+
+    @property
+    def readable(self) -> list[LogInput]:
+        """The files besides server logs that are read."""
+        return [one.given for one in self.extras]
 
     @contextlib.contextmanager
     def _noting(self, path: str | Path) -> Iterator[None]:
@@ -121,12 +135,20 @@ class CaseInputs:
         if kind == "server_log":
             self.server_logs.append(given)
             return
+        if kind in KINDS:
+            self.extras.append(Extra(given, kind))
+            return
         note = SourceNote(given.name, kind, bytes=given.size_on_disk)
         if kind == "unknown" and not by_chance:  # what merely lies in a folder was not meant to be read
             note.unusable = f"no evidence that this version reads; it looks like {looks}"
         else:
             note.notes.append(f"not read by this version{f'; it looks like {looks}' if looks else ''}")
         self.others.append(note)
+
+
+def read_other(inputs: CaseInputs, gathered: Gathered) -> None:
+    """Read what `inputs` holds besides logs into `gathered`: API exchanges, connection steps, probes, tokens."""
+    read_extras(inputs.extras, gathered)
 
 
 def _plain(text: str | Path) -> LogInput:

@@ -241,9 +241,9 @@ def test_a_case_as_folder_and_as_zip_is_the_same(tmp_path: Path) -> None:
         str(folder / "server.log"),
         str(folder / "server.log.1"),
     ]
-    kinds = [(Path(one.name).name, one.kind) for one in from_folder.others]
-    assert kinds == [("api.jsonl", "api"), ("worker-a.log", "worker_log")]
-    assert [(Path(one.name).name, one.kind) for one in from_zip.others] == kinds
+    for found in (from_folder, from_zip):
+        assert [(Path(one.name).name, one.kind) for one in found.others] == [("worker-a.log", "worker_log")]
+        assert [(Path(one.given.name).name, one.kind) for one in found.extras] == [("api.jsonl", "api")]
     one, other = ServerLogs(from_folder.server_logs), ServerLogs(from_zip.server_logs)
     events = list(one.events())
     assert said(other.events()) == said(events)

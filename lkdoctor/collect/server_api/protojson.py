@@ -169,7 +169,8 @@ def plain(value: Any) -> Any:
 
 def _pruned(value: Any) -> Any:
     if isinstance(value, dict):
-        pruned = {key: _pruned(one) for key, one in value.items()}
+        # An attribute with an empty value is there all the same.
+        pruned = {key: one if key == "attributes" else _pruned(one) for key, one in value.items()}
         return {key: one for key, one in pruned.items() if one not in (0, "", False, None, [], {}, ())}
     if isinstance(value, (list, tuple)):
         return [_pruned(one) for one in value]

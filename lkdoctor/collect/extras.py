@@ -1,0 +1,113 @@
+"""Reads what a case holds besides logs: recorded API exchanges, connection steps, probes and tokens, each by its reader."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Final
+
+from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.server_log.source import LogInput, Opened, open_input
+from lkdoctor.dispatch.model import SourceNote
+from lkdoctor.redact import mask
+
+_BLOCK: Final = 256 * 1024
+_LONGEST_LINE: Final = 64 << 20  # ListRooms of 100,000 rooms; what has no line ends at all must not fill the memory
+_LARGEST_TEXT: Final = 4 << 20
+#: kind -> module and function that read it line by line; imported when there is such a file
+_BY_LINE: Final = {
+    "api": ("lkdoctor.collect.server_api.exchanges", "read_exchanges"),
+    "connection": ("lkdoctor.collect.connection", "read_steps"),
+    "probe": ("lkdoctor.collect.probe_file", "read_probes"),
+}
+_AS_TEXT: Final = {"token": ("lkdoctor.collect.token", "read_token_file")}
+KINDS: Final = frozenset((*_BY_LINE, *_AS_TEXT))
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A file that this version reads and that is no log."""
+
+    given: LogInput
+    kind: str  # api, connection, probe, token
+
+
+def read_extras(extras: list[Extra], gathered: Gathered) -> None:
+    """Read each of `extras` into `gathered`; one that cannot be read costs only itself."""
+    # Tokens last: what the others recorded says when the case was made.
+    for one in sorted(extras, key=lambda extra: extra.kind in _AS_TEXT):
+        before = len(gathered.notes)
+        trouble = _read(one, gathered)
+        notes = [note for note in gathered.notes[before:] if note.name == one.given.name]
+        if not notes:
+            notes = [SourceNote(one.given.name, one.kind)]
+            gathered.notes += notes
+        notes[0].bytes = notes[0].bytes or one.given.size_on_disk
+        notes[0].notes += trouble.notes
+        notes[0].unusable = notes[0].unusable or trouble.unusable
+
+
+@dataclass(slots=True)
+class _Trouble:
+    notes: list[str]
+    unusable: str = ""
+
+
+def _read(one: Extra, gathered: Gathered) -> _Trouble:
+    name = one.given.name
+    try:
+        opened = open_input(one.given)
+    except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+        return _Trouble([], f"cannot be opened: {mask(str(error))}")
+    trouble = _Trouble(opened.notes)
+    try:
+        if one.kind in _BY_LINE:
+            module, function = _BY_LINE[one.kind]
+            getattr(import_module(module), function)(_lines(opened), name, gathered)
+        else:
+            module, function = _AS_TEXT[one.kind]
+            recorded = max((note.last_at for note in gathered.notes if note.last_at is not None), default=None)
+            text = _text(opened)
+            getattr(import_module(module), function)(text, name, gathered, read_at=recorded)
+    except Exception as error:  # noqa: BLE001 - a file of an unforeseen form must not cost the evidence beside it
+        trouble.unusable = f"reading it failed with {type(error).__name__}: {mask(str(error))[:200]}"
+    finally:
+        opened.close()
+    return trouble
+
+
+def _lines(opened: Opened) -> Iterator[bytes]:
+    """The lines with their ends. One that is longer than any exchange is left out, with a note."""
+    buffer = bytearray(_BLOCK)
+    view = memoryview(buffer)
+    rest = bytearray()
+    dropped = 0
+    while have := opened.readinto(view):
+        start = 0
+        while (end := buffer.find(b"\n", start, have)) >= 0:
+            if dropped:
+                opened.notes.append(f"a line of {dropped + len(rest) + end - start:,} bytes is too long; left out")
+                dropped = 0
+                rest.clear()
+            else:
+                yield bytes(rest + view[start : end + 1]) if rest else bytes(view[start : end + 1])
+                rest.clear()
+            start = end + 1
+        rest += view[start:have]
+        if len(rest) > _LONGEST_LINE:
+            dropped += len(rest)
+            rest.clear()
+    if dropped:
+        opened.notes.append(f"a line of {dropped + len(rest):,} bytes is too long; left out")
+    elif rest:
+        yield bytes(rest)
+
+
+def _text(opened: Opened) -> str:
+    buffer = bytearray(_LARGEST_TEXT)
+    have = 0
+    while have < _LARGEST_TEXT and (count := opened.readinto(memoryview(buffer)[have:])):
+        have += count
+    return bytes(buffer[:have]).decode("utf-8", "replace")
