@@ -20,3 +20,11 @@ class Token:
     claims: dict[str, Any] = field(default_factory=dict)
     signature: Literal["right", "wrong", "unknown", "other-key"] = "unknown"
     read_at: float | None = None  # Unix seconds, what its times are held against
+    signed: bool = True  # False: the signature's part is empty
+    padded: bool = False  # a part ends in `=`
+    checked_with: str = ""  # the API key whose secret the signature was held against
+    server_version: str = ""  # the server that it is for, where the user or the case says so
+
+    def at(self, claim: str = "") -> Place:
+        """Where one top-level claim of it stands (`header` for the header); the whole token without a name."""
+        return Place(self.place.source, None, claim) if claim in self.claims or claim == "header" else self.place
