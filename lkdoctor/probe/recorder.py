@@ -1,0 +1,100 @@
+"""Writes a probe's steps as they happen: times, words, and the quote that proves each."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.target import Target
+from lkdoctor.dispatch.facts import Place
+from lkdoctor.dispatch.model import SourceNote
+from lkdoctor.dispatch.probes import ProbeRun, ProbeStep, StepName, Trouble
+from lkdoctor.dispatch.rules import OWN_PREFIX
+from lkdoctor.probe.calls import ProbeError
+from lkdoctor.redact import mask
+
+Say = Callable[[str], None]
+SOURCE: Final = "probe"
+
+
+def fresh(kind: str) -> str:
+    """A name that nobody else has: `lkdoctor-canary-3f09a2c41b7d`."""
+    return f"{OWN_PREFIX}{kind}-{secrets.token_hex(6)}"
+
+
+def note_of(target: Target, gathered: Gathered) -> SourceNote:
+    """The note on the probes of this run; all of them are one source."""
+    name = f"{SOURCE} of {target.url}"
+    for one in gathered.notes:
+        if one.kind == "probe" and one.name == name:
+            return one
+    note = SourceNote(name, "probe", lines=0, first_at=time.time())
+    gathered.notes.append(note)
+    return note
+
+
+def said(run: ProbeRun, step: ProbeStep) -> str:
+    """A step as a proof reads it."""
+    took = "" if step.seconds is None else f" after {step.seconds:.2f} s"
+    who = "canary" if run.kind == "canary" else f"agent {run.agent_name!r}"
+    return f"probe of {who} in {run.room}, {step.name}: {'ok' if step.ok else step.trouble or 'failed'}{took}. {step.detail}"
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Keeps one run in `gathered` from its first moment on."""
+
+    run: ProbeRun
+    gathered: Gathered
+    note: SourceNote
+    say: Say
+
+    @classmethod
+    def begin(cls, run: ProbeRun, target: Target, gathered: Gathered, say: Say) -> Recorder:
+        """Append the run to what is gathered and start its clock."""
+        note = note_of(target, gathered)
+        note.lines = (note.lines or 0) + 1
+        gathered.probes.append(run)
+        gathered.quote(run.place, f"probe {run.kind} {run.agent_name!r} in room {run.room}")
+        return cls(run, gathered, note, say)
+
+    def done(
+        self,
+        name: StepName,
+        since: float,
+        detail: str = "",
+        *,
+        ok: bool = True,
+        trouble: Trouble = "",
+        until: float | None = None,
+    ) -> ProbeStep:
+        """A step is over. Its time counts from `since` to now, or to `until` (both by time.monotonic)."""
+        seconds = None if trouble == "not-tested" else round(max(0.0, (until or time.monotonic()) - since), 3)
+        place = Place(self.run.place.source, path=f"{self.run.place.path}/{name}")
+        step = ProbeStep(name, ok, seconds, round(time.time(), 3), mask(detail), trouble, place)
+        self.run.steps.append(step)
+        self.note.last_at = step.at
+        self.gathered.quote(place, said(self.run, step))
+        self.say(progress(self.run, step))
+        return step
+
+    def skipped(self, name: StepName, why: str) -> None:
+        """A step that was not tried."""
+        self.done(name, time.monotonic(), why, ok=False, trouble="not-tested")
+
+    def failed(self, name: StepName, since: float, error: ProbeError) -> None:
+        """The step that ended the run."""
+        self.done(name, since, str(error), ok=False, trouble=error.trouble)
+        self.run.error = str(error)
+
+
+def progress(run: ProbeRun, step: ProbeStep) -> str:
+    """A step as progress shows it."""
+    who = "canary" if run.kind == "canary" else run.agent_name
+    number = f" {run.number}" if run.number > 1 else ""
+    took = "" if step.seconds is None else f" {step.seconds:.2f} s"
+    return f"{who}{number}: {step.name}{'' if step.ok else f' ({step.trouble})'}{took}"
