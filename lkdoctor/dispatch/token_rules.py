@@ -136,14 +136,15 @@ def _refusal(token: Token, version: str) -> Refusal | None:
         return Refusal("malformed", 401, token.malformed)
     if token.length > LONGEST:
         return Refusal("size", 431, "The token is longer than a request's head may be (1 MiB).")
-    for check in (_form, _time, _content, _grants):
+    for check in (refused_for_form, _time, refused_for_content, refused_for_grants):
         refused = check(token, version)
         if refused is not None:
             return refused
     return None
 
 
-def _form(token: Token, version: str) -> Refusal | None:
+def refused_for_form(token: Token, version: str) -> Refusal | None:
+    """Refused for how it is written or signed."""
     strict = rules.since(version, STRICT_FORM)
     algorithm = str(token.header.get("alg"))
     if strict and token.padded:
@@ -194,7 +195,8 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _content(token: Token, version: str) -> Refusal | None:
+def refused_for_content(token: Token, version: str) -> Refusal | None:
+    """Refused for a claim of a wrong type, or for a field of roomConfig that is not known."""
     wrong = token_claims.wrong_type(token.claims, version)
     if wrong is not None:
         return Refusal("type", 401, f"`{wrong.path}` must be {wrong.wanted}, so the server cannot read the token.")
@@ -206,7 +208,8 @@ def _content(token: Token, version: str) -> Refusal | None:
     return Refusal("field", 401, f"`{unknown.path}` is a field that this server does not know.")
 
 
-def _grants(token: Token, version: str) -> Refusal | None:
+def refused_for_grants(token: Token, version: str) -> Refusal | None:
+    """Refused as a token to join with: no grants, no roomJoin, no identity, no room."""
     claims = token.claims
     if token_claims.video(claims, version) is None:
         return Refusal("grant", 401, "It has no `video` grants.")
