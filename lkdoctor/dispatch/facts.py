@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 UNSET: Final = msgspec.UNSET
+OWN_PREFIX: Final = "lkdoctor-"  # rooms and agent names of lkdoctor's own probes; they appear in no story
 
 
 class What(enum.IntEnum):

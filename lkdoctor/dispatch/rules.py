@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from lkdoctor.dispatch.facts import OWN_PREFIX as OWN_PREFIX  # noqa: PLC0414 - a rule by which stories leave rooms out
 from lkdoctor.dispatch.model import Outcome
 
 Version = tuple[int, int, int]
@@ -18,8 +19,6 @@ JT_ROOM: Final = "JT_ROOM"
 JT_PARTICIPANT: Final = "JT_PARTICIPANT"
 JT_PUBLISHER: Final = "JT_PUBLISHER"
 JOB_TYPES: Final = (JT_ROOM, JT_PARTICIPANT, JT_PUBLISHER)
-
-OWN_PREFIX: Final = "lkdoctor-"  # rooms and agent names of lkdoctor's own probes; they appear in no story
 
 # -- times, seconds ---------------------------------------------------------------------------------------------------
 SELECTION: Final = 0.2  # a node's claim is waited for this long after the first one, so nothing is assigned sooner

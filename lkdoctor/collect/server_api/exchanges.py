@@ -169,20 +169,25 @@ def _build(
         if status == 200:
             raise BadExchangeError(f"{mask(name)[:60]} in a form that this version does not know") from None
         answer = Refusal()
-    return Exchange(at, name, asked, status, _private(answer))
+    return Exchange(at, name, asked, status, _settled(answer))
 
 
 def _or_empty(value: bytes | dict[str, Any]) -> bytes | dict[str, Any]:
     return b"{}" if value in (b"null", b"") else value
 
 
-def _private(answer: Answer) -> Answer:
+def _settled(answer: Answer) -> Answer:
+    """`answer` without what is private, and in a fixed order: the server lists in a random one, which is no change."""
+    if isinstance(answer, Rooms):
+        return Rooms(tuple(sorted(answer.rooms, key=lambda one: (one.name, one.sid))))
     if isinstance(answer, Participants):
-        return Participants(tuple(private(one) for one in answer.participants))
+        ordered = sorted(answer.participants, key=lambda one: (one.joined_at, one.joined_at_ms, one.sid))
+        return Participants(tuple(private(one) for one in ordered))
     if isinstance(answer, ParticipantInfo):
         return private(answer)
     if isinstance(answer, Dispatches):
-        return Dispatches(tuple(private_dispatch(one) for one in answer.agent_dispatches))
+        listed = sorted(answer.agent_dispatches, key=lambda one: (one.state.created_at, one.id))
+        return Dispatches(tuple(private_dispatch(one) for one in listed))
     if isinstance(answer, DispatchInfo):
         return private_dispatch(answer)
     if isinstance(answer, Refusal):
