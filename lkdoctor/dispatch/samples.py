@@ -70,6 +70,7 @@ class Life:
     dispatches: dict[str, Seen] = field(default_factory=dict)
     participants: dict[str, Present] = field(default_factory=dict)
     looks: list[Look] = field(default_factory=list)  # complete participant listings
+    dispatches_at: float | None = None  # last complete dispatch listing
     creations: list[Snapshot] = field(default_factory=list)  # CreateRoom calls with their answers
 
 
@@ -176,6 +177,7 @@ class Samples:
             if not _own(info.agent_name):
                 self._dispatch(life, info, one)
         if one.complete:
+            life.dispatches_at = one.at
             listed = {info.id for info in data.dispatches}
             for seen_id, seen in life.dispatches.items():
                 if seen_id not in listed:
