@@ -24,7 +24,7 @@ from lkdoctor.probe.calls import Calls, ProbeError
 from lkdoctor.probe.limit import find_limit
 from lkdoctor.probe.protocol import AgentSocket, Asked
 from lkdoctor.probe.recorder import SOURCE, Recorder, Say, fresh
-from lkdoctor.probe.room import EMPTY, OwnRoom
+from lkdoctor.probe.room import OwnRoom, give_back
 
 if TYPE_CHECKING:
     import aiohttp
@@ -57,6 +57,11 @@ async def canary(target: Target, gathered: Gathered, say: Say) -> ProbeRun:
         finally:
             await flight.clean_up()
     return run
+
+
+async def collect(target: Target, gathered: Gathered, say: Say) -> None:
+    """The canary as a collector."""
+    await canary(target, gathered, say)
 
 
 @dataclass(slots=True)
@@ -262,7 +267,7 @@ class _Flight:
         if self.run.job_id and not self.socket.closed:
             with contextlib.suppress(ProbeError):  # the socket went first: the server ends the job itself
                 await self.socket.finish(self.run.job_id)
-        await give_back(self.recorder, self.room, since)
+        await give_back(self.room, since, self.recorder)
         await asyncio.gather(self.socket.close(), self.second.close())
 
 
@@ -281,27 +286,3 @@ def _told(found: tuple[float | None, float | None], questions: int) -> str:
     if accepted < 0:
         return "load 0 is refused, and only a load below 0 is asked: the server's limit is 0 or less"
     return f"load {accepted:g} is asked, load {refused:g} is not"
-
-
-async def give_back(recorder: Recorder, room: OwnRoom, since: float) -> None:
-    """Delete the room of a probe and say how that went."""
-    run = recorder.run
-    try:
-        failed = await room.delete()
-    except asyncio.CancelledError:
-        failed = "deleting it was interrupted"
-        raise
-    finally:
-        if failed:
-            run.left_over.append(run.room)
-            recorder.done(
-                "clean-up",
-                since,
-                f"{failed}. The room {run.room} may be left; the server closes it {EMPTY} s after it was made, and "
-                "`lkdoctor probe --cleanup` removes it at once",
-                ok=False,
-                trouble="unreachable",
-            )
-    if not failed:
-        run.cleaned = True
-        recorder.done("clean-up", since, "room deleted" if room.sid else "nothing was left")

@@ -30,6 +30,14 @@ def missing() -> str:
     return "the package `livekit` is not installed, so nobody joined (pip install 'lkdoctor[probe]')"
 
 
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent participant as a person in the room sees it."""
+
+    state: str  # lk.agent.state; empty without one
+    audio: bool
+
+
 @dataclass(slots=True)
 class Guest:
     """Somebody in a room."""
@@ -53,6 +61,26 @@ class Guest:
         except (asyncio.TimeoutError, rtc.participant.PublishTrackError) as error:
             raise ProbeError("rtc", f"the silent track could not be published: {str(error) or 'no answer'}") from None
         self._sounding = asyncio.create_task(_silence(source))
+
+    @property
+    def connected(self) -> bool:
+        """False while the connection is lost, and after."""
+        from livekit import rtc  # noqa: PLC0415
+
+        return self.room.connection_state == rtc.ConnectionState.CONN_CONNECTED
+
+    def agents(self) -> dict[str, Agent]:
+        """The agents in the room, by identity."""
+        from livekit import rtc  # noqa: PLC0415
+
+        return {
+            identity: Agent(
+                one.attributes.get("lk.agent.state", ""),
+                any(each.kind == rtc.TrackKind.KIND_AUDIO for each in one.track_publications.values()),
+            )
+            for identity, one in self.room.remote_participants.items()
+            if one.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+        }
 
     async def leave(self) -> None:
         """Leave in order, as far as the server answers."""
