@@ -15,8 +15,10 @@ COMMANDS: Final = {
     "check": "Tell what happened to every dispatch, why, and how to fix it.",
     "why": "Tell the story of one room, agent, worker, job, dispatch or participant.",
     "workers": "List who was registered, under which name, since when, with how many jobs.",
+    "snapshot": "Collect everything into one redacted case, to keep or to send.",
     "checks": "List every code and what it needs.",
     "explain": "Show the handbook page of one code.",
+    "token": "Tell what a server will do with a token, or make one that is right.",
     "demo": "Run the whole thing on recorded evidence: no server, no key.",
     "completion": "Print the script that completes lkdoctor's options in a shell.",
 }

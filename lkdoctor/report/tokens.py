@@ -33,6 +33,8 @@ _SIGNATURES: Final = {
     "other-key": "not checked (signed with another key than the one given)",
 }
 
+_REFUSES: Final = "A server refuses it"
+
 
 class ShownAgent(msgspec.Struct, frozen=True):
     """An agent that a token asks for."""
@@ -199,14 +201,21 @@ def _token(token: ShownToken, screen: Screen) -> list[str]:
     for name, value in rows:
         if value:
             found += screen.wrap(value, f"  {name:<9} ", " " * 12)
+    for sentence in sentences(token):
+        found += screen.wrap(sentence, "  ", style="bad" if sentence.startswith(_REFUSES) else "")
+    return found
+
+
+def sentences(token: ShownToken) -> list[str]:
+    """What servers will do with the token, as plain sentences, each with the versions where these differ or are known."""
     every = {version for fate in token.fates for version in fate.versions}
+    found = []
     for fate in token.fates:
         where = f" ({', '.join(fate.versions)})" if len(token.fates) > 1 or len(every) == 1 else ""
         if not fate.admitted:
-            found += screen.wrap(f"A server refuses it{where}, HTTP {fate.status}: {fate.refusal}", "  ", style="bad")
+            found.append(f"{_REFUSES}{where}, HTTP {fate.status}: {fate.refusal}")
             continue
-        found += screen.wrap(f"New room{where}: {fate.new_room}", "  ")
-        found += screen.wrap(f"Existing room{where}: {fate.existing_room}", "  ")
+        found += [f"New room{where}: {fate.new_room}", f"Existing room{where}: {fate.existing_room}"]
     return found
 
 
