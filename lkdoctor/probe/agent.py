@@ -91,6 +91,8 @@ class _Visit:
     lost: bool = False
     _first_seen: dict[str, float] = field(default_factory=dict)
     _last_seen: dict[str, float] = field(default_factory=dict)
+    _listed: dict[str, Agent] = field(default_factory=dict)
+    _list_again: float = 0.0
 
     def __post_init__(self) -> None:
         self.calls = Calls(self.target, self.http)
@@ -228,7 +230,7 @@ class _Visit:
             for one in self.watched:
                 if not one.over and one.job is not None:
                     self._follow(one, people.get(one.run.identity), now, since)
-            await asyncio.sleep(_GLANCE if self.guest is not None else _POLL)
+            await asyncio.sleep(_GLANCE)
 
     def _follow(self, one: _Watched, agent: Agent | None, now: float, since: float) -> None:
         run, recorder, limit = one.run, one.recorder, self.request.timeout
@@ -265,14 +267,21 @@ class _Visit:
             recorder.skipped("state", "no lk.agent.state: this agent has no AgentSession, or may not set attributes")
 
     async def _people(self) -> dict[str, Agent]:
-        if self.guest is not None and self.guest.connected:
-            return self.guest.agents()
-        listed = await self._asked(self.calls.participants(self.room.name))
-        return {
-            one.identity: Agent(one.agent_state, any(track.type == "AUDIO" for track in one.tracks))
-            for one in listed
-            if one.is_agent
-        }
+        """The agents in the room. The listing is ahead of the visitor: the server announces who publishes nothing only
+        every 3 s or so (1.8.4, 1.13.5); the visitor is ahead with states and tracks."""
+        if time.monotonic() >= self._list_again:
+            self._list_again = time.monotonic() + _POLL
+            listed = await self._asked(self.calls.participants(self.room.name))
+            self._listed = {
+                one.identity: Agent(one.agent_state, any(track.type == "AUDIO" for track in one.tracks))
+                for one in listed
+                if one.is_agent
+            }
+        people = dict(self._listed)
+        for identity, seen in (self.guest.agents() if self.guest is not None and self.guest.connected else {}).items():
+            before = people.get(identity, seen)
+            people[identity] = Agent(seen.state or before.state, seen.audio or before.audio)
+        return people
 
     async def _asked(self, call: Coroutine[Any, Any, Any]) -> Any:
         """A call whose room must be there: a missing one is answered 404, or 503 after 3 s."""

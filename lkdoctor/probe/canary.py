@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.target import Target
 from lkdoctor.dispatch.facts import Place
-from lkdoctor.dispatch.measured import expected_limit
+from lkdoctor.dispatch.measured import expected_limit, explained
 from lkdoctor.dispatch.probes import BELOW_ZERO, ProbeRun
 from lkdoctor.dispatch.rules import SETTLE
 from lkdoctor.probe import media
@@ -244,13 +244,10 @@ class _Flight:
             self.recorder.done("limit", since, str(error), ok=False, trouble=error.trouble)
             return
         self.run.accepted_load, self.run.refused_load = found
-        self.recorder.done(
-            "limit",
-            since,
-            _told(found, len(self.run.asked_loads)),
-            ok=None not in found or found == (1.0, None),
-            trouble="" if None not in found or found == (1.0, None) else "never",
-        )
+        known = found[1] is not None or found[0] == 1.0
+        version = self.run.server.version if self.run.server is not None else None
+        told = _told(found, version, len(self.run.asked_loads))
+        self.recorder.done("limit", since, told, ok=known, trouble="" if known else "never")
 
     async def _asked_at(self, load: float) -> bool:
         await self.socket.report(load)
@@ -271,18 +268,14 @@ class _Flight:
         await asyncio.gather(self.socket.close(), self.second.close())
 
 
-def _told(found: tuple[float | None, float | None], questions: int) -> str:
+def _told(found: tuple[float | None, float | None], version: str | None, questions: int) -> str:
     accepted, refused = found
-    if refused is None and accepted is None:
+    if refused is None:
+        if accepted == 1.0:
+            return "load 1 is asked, too: this server refuses nobody for load"
         return f"not measured: the server's answers contradict each other ({questions} questions)"
     if accepted is None:
         return "not even a load below 0 is asked: what refuses the canary is not the load limit"
-    if refused is None:
-        return (
-            "load 1 is asked, too: this server refuses nobody for load"
-            if accepted >= 1
-            else (f"load {accepted:g} is asked; above it the server's answers contradict each other")
-        )
     if accepted < 0:
-        return "load 0 is refused, and only a load below 0 is asked: the server's limit is 0 or less"
-    return f"load {accepted:g} is asked, load {refused:g} is not"
+        return "load 0 is refused and only a load below 0 is asked: the server's limit is 0 or less"
+    return f"load {accepted:g} is asked, load {refused:g} is not: {explained(version, accepted, refused)}"
