@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -33,7 +33,7 @@ class Client:
         self._said: dict[int, str] = {}
 
     async def __aenter__(self) -> Client:
-        timeout = aiohttp.ClientTimeout(total=self._seconds)
+        timeout = aiohttp.ClientTimeout(total=self._seconds)  # livekit-api overrides it by none: see `_call`
         # Who asks bounds how much is asked at once; a second bound here would only hide which call waits.
         self._http = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0))
         target = self._target
@@ -65,15 +65,17 @@ class Client:
 
         return await self._call(LIST_DISPATCH, {"room": room}, ask)
 
-    async def _call(self, call: str, request: dict[str, Any], ask: Callable[[], Awaitable[Message]]) -> Exchange:
+    async def _call(
+        self, call: str, request: dict[str, Any], ask: Callable[[], Coroutine[Any, Any, Message]]
+    ) -> Exchange:
         self.calls += 1
         at = round(time.time(), 3)
         try:
             try:
-                answer = await ask()
+                answer = await asyncio.wait_for(ask(), self._seconds)
             except (aiohttp.ServerDisconnectedError, ConnectionResetError):
                 # A kept connection that the server had closed meanwhile says nothing about the server.
-                answer = await ask()
+                answer = await asyncio.wait_for(ask(), self._seconds)
         except api.TwirpError as error:
             return exchange(at, call, request, error.status, error.message or await self._words(call, error.status))
         except aiohttp.ContentTypeError as error:  # livekit-api before 1.2, when the refusal is no JSON
