@@ -177,6 +177,9 @@ class _Way:
         if first.trouble in _TOKEN_TROUBLES:
             self._not_tried("upgrade", "/agent and /rtc", "the server refuses the token")
             return None
+        if first.trouble == "gateway" or (first.trouble and not first.status):
+            self._not_tried("upgrade", "/agent and /rtc", "the API does not answer")
+            return None
         if not first.trouble:
             await self._call(
                 knocker,
@@ -196,7 +199,7 @@ class _Way:
         url = f"{self.target.http_url}/twirp/livekit.{call}"
         answer = await knocker.post(url, self.target.headers(**grants), content)
         if not answer.trouble and not (answer.is_json and (answer.status == 200 or answer.twirp_code == "not_found")):
-            answer = replace(answer, trouble=_unlike_livekit(answer), error=_words(answer))
+            answer = replace(answer, trouble=_unlike_livekit(answer), error=answer.words)
         self._answered("twirp", call, answer, ok=not answer.trouble, values={"grant": grant})
         return answer
 
@@ -205,7 +208,7 @@ class _Way:
         url = f"{self.target.http_url}/twirp/livekit.{call}"
         answer = await knocker.get(url, self.target.headers(room_admin=True, room=NOBODY))
         if not answer.trouble and not answer.twirp_code:
-            answer = replace(answer, trouble=_unlike_livekit(answer), error=_words(answer))
+            answer = replace(answer, trouble=_unlike_livekit(answer), error=answer.words)
         self._answered("twirp", call, answer, ok=not answer.trouble, values={"grant": "", "method": "GET"})
 
     async def _sockets(self, knocker: Knocker) -> None:
@@ -225,7 +228,7 @@ class _Way:
             if not through and not answer.trouble:
                 lost = answer.status == 404 and not answer.text
                 answer = replace(
-                    answer, trouble="not-upgraded" if lost else _unlike_livekit(answer), error=_words(answer)
+                    answer, trouble="not-upgraded" if lost else _unlike_livekit(answer), error=answer.words
                 )
             if through:
                 answer = replace(answer, trouble="", error=answer.text.strip())
@@ -283,10 +286,6 @@ def _unlike_livekit(answer: Answer) -> str:
     if answer.status == 404:
         return "no-route"
     return "server-error" if answer.status >= 500 else "not-livekit"
-
-
-def _words(answer: Answer) -> str:
-    return answer.error or " ".join(answer.text.split())[:200] or f"status {answer.status}, empty"
 
 
 def told(step: Step) -> str:

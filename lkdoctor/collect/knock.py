@@ -35,6 +35,7 @@ _REFUSALS: Final = (
 _IS_TLS: Final = re.compile(
     r"HTTP request to an HTTPS server|plain HTTP request was sent to HTTPS port|speaking plain HTTP to an SSL|\x15\x03[\x00-\x04]"
 )
+_TITLE: Final = re.compile(r"(?is)<title>(.*?)</title>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,12 @@ class Answer:
     error: str = ""
     date: float | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """What it says, short: of a web page the title."""
+        title = _TITLE.search(self.text)
+        return " ".join((title[1] if title else self.text).split())[:300] or f"status {self.status}, empty"
 
     @property
     def location(self) -> str:
@@ -151,7 +158,7 @@ def _with(answer: Answer, trouble: str, error: str) -> Answer:
 
 def _sorted(answer: Answer) -> Answer:
     """The answer with its trouble, as far as it shows whatever was asked."""
-    words = " ".join(answer.text.split())[:300]
+    words = answer.words
     if answer.status == 400 and _IS_TLS.search(answer.text):
         return _with(answer, "is-tls", words)
     if 300 <= answer.status < 400 and answer.location:
