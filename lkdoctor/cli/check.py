@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +13,7 @@ import click
 from lkdoctor.cli import options
 
 if TYPE_CHECKING:
-    from lkdoctor.cli.pipeline import Wish
+    from lkdoctor.cli.pipeline import Collected, Wish
 
 FORMATS = ("text", "json")
 
@@ -138,15 +139,16 @@ def run(
     quiet: bool = False,
     verbose: bool = False,
     color: str = "auto",
+    collect: Callable[[Wish], Collected] | None = None,
 ) -> int:
-    """Read, judge, write; returns the exit status."""
+    """Read (by `collect`, else all that the wish names), judge, write; returns the exit status."""
     from lkdoctor.cli import output, pipeline
     from lkdoctor.doctor import gate
 
     started_at = time.time()
     usage = interrupted = failed = False
     try:
-        collected = pipeline.collect(wish, spare=[path for _, path in outputs])
+        collected = collect(wish) if collect else pipeline.collect(wish, spare=[path for _, path in outputs])
         report = pipeline.report(collected, wish)
         usage, interrupted = bool(collected.unusable), collected.interrupted
         del collected  # its rooms are not needed to write, and writing needs memory

@@ -161,9 +161,18 @@ async def _one(one: Collector, asked: Asked, gathered: Gathered, waiting: Waitin
         gap = f"{one.words} was interrupted"
         await _let_go(work)
     if work.done() and not work.cancelled() and (error := work.exception()) is not None:
-        gap = f"{one.words} failed with {type(error).__name__}: {mask(str(error))}".rstrip(": ")
+        gap = _ended_by(one, error)
     say("")
     _note(one, gap, asked, gathered)
+
+
+def _ended_by(one: Collector, error: BaseException) -> str:
+    """The gap that an exception leaves; a probe says in its own words what ended it."""
+    from lkdoctor.probe.calls import ProbeError
+
+    if isinstance(error, ProbeError):
+        return f"{one.words} ended early: {error}".rstrip(".")
+    return f"{one.words} failed with {type(error).__name__}: {mask(str(error))}".rstrip(": ")
 
 
 async def _let_go(work: asyncio.Future[object]) -> None:

@@ -47,15 +47,19 @@ class Request:
 
 
 async def probe_agents(target: Target, gathered: Gathered, say: Say, request: Request) -> None:
-    """Have every name called together, `times` times in a row; stops early when the server is lost."""
+    """Have every name called together, `times` times in a row.
+
+    Raises:
+        ProbeError: the server was lost on the way; what was learned until then is in `gathered`.
+    """
     import aiohttp  # noqa: PLC0415 - only for who talks to a server
 
     async with aiohttp.ClientSession() as http:
         for number in range(1, request.times + 1):
             visit = _Visit(target, gathered, say, request, number, http)
             await visit.go()
-            if visit.lost:
-                return
+            if visit.lost is not None:
+                raise visit.lost
 
 
 @dataclass(slots=True)
@@ -88,7 +92,7 @@ class _Visit:
     room: OwnRoom = field(init=False)
     watched: list[_Watched] = field(default_factory=list)
     guest: Guest | None = None
-    lost: bool = False
+    lost: ProbeError | None = None
     _first_seen: dict[str, float] = field(default_factory=dict)
     _last_seen: dict[str, float] = field(default_factory=dict)
     _listed: dict[str, Agent] = field(default_factory=dict)
@@ -145,7 +149,7 @@ class _Visit:
             for one in waiting:
                 step: StepName = "audio" if one.joined_at else "joined" if one.job else "assigned"
                 one.recorder.failed(step, since, error)
-            self.lost = True
+            self.lost = error
 
     async def _visitor(self) -> None:
         """A visible person with a silent microphone: default agents wait for one, publisher workers for its track."""
@@ -297,6 +301,6 @@ class _Visit:
             one.recorder.done(name, since, detail)
 
     def _all_failed(self, name: StepName, since: float, error: ProbeError) -> None:
-        self.lost = True
+        self.lost = error
         for one in self.watched:
             one.recorder.failed(name, since, error)

@@ -42,6 +42,9 @@ async def canary(target: Target, gathered: Gathered, say: Say) -> ProbeRun:
     """Run the canary; its steps are in `gathered` as they happen. Takes about 7 s on a healthy server, 40 s at most.
 
     Cleans up whatever ends it, cancellation as well, which is passed on.
+
+    Raises:
+        ProbeError: the server was not reached, or lost on the way; what was learned until then is in `gathered`.
     """
     import aiohttp  # noqa: PLC0415 - only for who talks to a server
 
@@ -56,12 +59,10 @@ async def canary(target: Target, gathered: Gathered, say: Say) -> ProbeRun:
             raise
         finally:
             await flight.clean_up()
+    if run.error:
+        step = run.failed
+        raise ProbeError("lost" if step is None else step.trouble, run.error)
     return run
-
-
-async def collect(target: Target, gathered: Gathered, say: Say) -> None:
-    """The canary as a collector."""
-    await canary(target, gathered, say)
 
 
 @dataclass(slots=True)

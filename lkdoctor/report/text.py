@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from lkdoctor.report import live, tokens
+from lkdoctor.report import live, probes, tokens
 from lkdoctor.report.json_v1 import Dispatch, Finding, Fix, Proof, Question, Report
 from lkdoctor.report.many import bare
 from lkdoctor.report.roster import worker_table
@@ -268,6 +268,7 @@ class Text:
         return [
             live.server(report.server, report.credentials, self.screen),
             live.connection(report.connection, self.screen, verbose=self.verbose),
+            probes.lines(self.screen, report.probes),
         ]
 
     def _worth_knowing(self, infos: Iterable[Finding]) -> list[str]:
