@@ -226,7 +226,9 @@ NODE_JAMMED = Code(
     (301, 302, 303, 305, 312),
     status="stable",
 )
-NOT_ASSIGNED = Code(315, "not-assigned", ERROR, "The API lists the dispatch, but no job came of it.")
+NOT_ASSIGNED = Code(
+    315, "not-assigned", ERROR, "The API lists the dispatch, but no job came of it.", (704,), status="stable"
+)
 
 # -- LKD4xx load -------------------------------------------------------------------------------------------------------
 OVER_LIMIT_NOW = Code(401, "over-limit-now", INFO, "A worker reports a load at or over the server's limit.", (303,))
@@ -304,7 +306,12 @@ EXPECTATION_UNMET = Code(515, "expectation-unmet", ERROR, "The evidence contradi
 
 # -- LKD6xx after the assignment ---------------------------------------------------------------------------------------
 ASSIGNED_NEVER_JOINED = Code(
-    601, "assigned-never-joined", ERROR, "A worker took the job, and no agent came into the room.", status="stable"
+    601,
+    "assigned-never-joined",
+    ERROR,
+    "A worker took the job, and no agent came into the room.",
+    (609, 704),
+    status="stable",
 )
 JOB_CRASHED = Code(602, "job-crashed", ERROR, "The job crashed.", (601, 606))
 PROCESS_START_TIMEOUT = Code(603, "process-start-timeout", ERROR, "The job's process did not start in time.", (601,))
@@ -322,6 +329,7 @@ NO_REDISPATCH = Code(
     "no-redispatch",
     ERROR,
     "The only worker of a running job died, and the room stays without an agent.",
+    (609,),
     status="stable",
 )
 REJOIN_OLD_ROOM = Code(
@@ -329,21 +337,28 @@ REJOIN_OLD_ROOM = Code(
     "rejoin-old-room",
     ERROR,
     "A user came back into a room that still lived, whose agent had already gone.",
-    (307, 310),
+    (307, 310, 609),
     status="stable",
 )
 IDLE_CLOSE = Code(
     608, "idle-close", WARNING, "A room with agents only was closed by its empty timeout.", status="stable"
 )
-STALE_STATUS = Code(609, "stale-status", INFO, "The dispatch says running although its agent has gone.")
+STALE_STATUS = Code(
+    609, "stale-status", INFO, "The dispatch says running although its agent has gone.", status="stable"
+)
 
 # -- LKD7xx agent to agent ---------------------------------------------------------------------------------------------
 DEAF_AGENTS = Code(
-    701, "deaf-agents", ERROR, "The agents in the room accept people only, so none of them speaks.", (702, 705)
+    701,
+    "deaf-agents",
+    ERROR,
+    "The agents in the room accept people only, so none of them speaks.",
+    (702, 705),
+    status="stable",
 )
-NO_AUDIO_TRACK = Code(702, "no-audio-track", ERROR, "An agent in the room publishes no audio.")
+NO_AUDIO_TRACK = Code(702, "no-audio-track", ERROR, "An agent in the room publishes no audio.", status="stable")
 WAITS_FOR_A_PERSON = Code(703, "waits-for-a-person", WARNING, "The agent waits for a person before it starts.")
-PARTNER_MISSING = Code(704, "partner-missing", ERROR, "One of the agents that should talk never came.")
+PARTNER_MISSING = Code(704, "partner-missing", ERROR, "One of the agents that should talk never came.", status="stable")
 NOBODY_SPEAKS_FIRST = Code(705, "nobody-speaks-first", WARNING, "All agents wait for another one to begin.")
 SESSIONS_SHARE_PARTICIPANT = Code(
     706, "sessions-share-participant", WARNING, "Two sessions share one room connection and cannot hear each other."
