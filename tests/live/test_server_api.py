@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -91,7 +92,7 @@ def on_server(tmp_path: Path, play: Callable[[Server, Api], Awaitable[None]], ro
                 await play(server, client)
             finally:
                 await client.close()
-                if server.process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
                     os.kill(server.process.pid, signal.SIGCONT)  # one that stands still cannot end
 
     asyncio.run(whole())

@@ -205,12 +205,13 @@ class _Sampler:
     async def _work(self) -> None:
         while self._queue and not self._lost:
             room = self._queue.popleft()
+            headers = self.client.admin(room)
             replaced = False
             gone = False
             if not self.no_dispatches:
-                replaced, gone = await self._dispatches(room)
+                replaced, gone = await self._dispatches(room, headers)
             if not gone and not self._lost:
-                self._take(await self.client.list_participants(room))
+                self._take(await self.client.list_participants(room, headers))
             if self._lost:
                 self._queue.appendleft(room)
                 return
@@ -220,9 +221,9 @@ class _Sampler:
                 self._stand_ins -= 1
                 return
 
-    async def _dispatches(self, room: str) -> tuple[bool, bool]:
+    async def _dispatches(self, room: str, headers: dict[str, str]) -> tuple[bool, bool]:
         """Asks for a room's dispatches; returns whether somebody stands in for this worker, and whether the room is gone."""
-        call = asyncio.ensure_future(self.client.list_dispatch(room))
+        call = asyncio.ensure_future(self.client.list_dispatch(room, headers))
         replaced = False
         try:
             await asyncio.wait({call}, timeout=_SLOW)
