@@ -54,7 +54,7 @@ def room_config_key(tokens: Tokens, evidence: Evidence) -> Iterator[Finding | In
         yield _tokens.finding(
             ROOM_CONFIG_KEY,
             token,
-            f"has {words.listed(f'`{one.path}`' for one in found)}, which {_what_happens(found, version)}; it belongs to "
+            f"has {words.listed(f'`{one.path}`' for one in found)}, which {_what_happens(found, version)}; its right place is "
             f"`{first.right}`.",
             _tokens.inspect_again("Put it where the server looks", SPELLING),
             at=first.path.split(".")[0],

@@ -24,6 +24,7 @@ from lkdoctor.redact import of_this_run
 
 KIND: Final = "token"
 FORMAT: Final = "lkdoctor.token/v1"
+_LONGEST: Final = 1000  # characters of a claim that are kept
 _MOST: Final = 20  # tokens of one text
 _LARGEST: Final = 4 << 20  # bytes of one file; livekit-server reads no token above 1 MiB
 _KEYS: Final = ("token", "participantToken", "participant_token", "accessToken", "access_token", "jwt")
@@ -230,7 +231,11 @@ def _masked(value: Any, *, secret: bool = False, depth: int = 0) -> Any:
         return [_masked(one, secret=secret, depth=depth + 1) for one in value[:200]]
     if not isinstance(value, str) or not value:
         return value
-    return of_this_run().token(value) if secret else of_this_run().mask(printable(value))
+    if secret:
+        return of_this_run().token(value)
+    if len(value) > _LONGEST:  # what is that long is no name of anything
+        value = f"{value[: _LONGEST // 2]}… ({len(value):,} characters)"
+    return of_this_run().mask(printable(value))
 
 
 def _stored(text: str) -> dict[str, Any] | None:
@@ -248,7 +253,7 @@ def _from_case(stored: dict[str, Any], source: str, read_at: float) -> Token:
     at, length, signature = (stored.get(key) for key in ("read_at", "length", "signature"))
     words: tuple[Literal["right", "wrong", "unknown", "other-key"], ...] = ("right", "wrong", "other-key")
     return Token(
-        source,
+        printable(str(stored.get("name") or source)),
         Place(source, None, ""),
         length if isinstance(length, int) else 0,
         str(stored.get("malformed") or ""),
