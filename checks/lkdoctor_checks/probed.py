@@ -17,7 +17,7 @@ from lkdoctor.doctor.evidence import Probes
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
-from lkdoctor_checks.canaried import canaries, proof
+from lkdoctor_checks.canaried import canaries, canary_not_assigned, proof
 
 
 def by_name(probes: Probes) -> dict[str, list[ProbeRun]]:
@@ -39,7 +39,7 @@ def _of(failed: list[ProbeRun], runs: list[ProbeRun]) -> str:
 
 @check(NOT_ASSIGNED)
 def agent_not_assigned(probes: Probes) -> Iterator[Finding | Inconclusive]:
-    """A test call of the agent got no job, although a person with a microphone was in the room.
+    """A test call of the agent got no job, although a person with a microphone was in the room; or the canary got none.
 
     The probe makes a room with the name among its agents, joins as a visible person, publishes a track, and reads
     ListDispatch for 9 s. When the canary got its job a moment before, this is said with high confidence: server, URL, key,
@@ -47,7 +47,13 @@ def agent_not_assigned(probes: Probes) -> Iterator[Finding | Inconclusive]:
     rooms that exist already, the worker's own key, or that no jam was there before. Without the canary it is said with
     medium confidence; without a person in the room with low, for workers of the types participant and publisher are only
     called by one. When the canary failed too, its failure is the cause, and this stays open.
+
+    Of the canary it is said, with medium confidence, when the server never asked it within 8 s, unless the load limit
+    explains it (LKD406); when it asked and the canary's yes was not taken (the answer has 3 s to get back); or when a second
+    name, dispatched into the same room, was not asked although the first one was. No worker and no agent of anybody else
+    takes part in that, so what fails is the server, its nodes or the way between.
     """
+    yield from canary_not_assigned(probes)
     flights = list(canaries(probes))
     works = any(one.reached("assigned") for one in flights)
     for name, runs in by_name(probes).items():

@@ -45,7 +45,7 @@ def _steps(screen: Screen, run: ProbeRun) -> list[str]:
         ]
         for one in run.steps
     ]
-    text = screen.table(["step", "", "took", "what"], rows, ["took"], _STYLES)
+    text = screen.table(["step", "", "took", "what"], rows, (), _STYLES)
     if run.server is not None and run.server.is_cloud:
         told = (
             "This is LiveKit Cloud: the limits of the open-source server do not apply, and what lkdoctor knows of its "
@@ -72,10 +72,14 @@ def _calls(screen: Screen, runs: list[ProbeRun]) -> list[str]:
     ]
     heads = ["call", "agent", "visitor", "job", "joined", "state", "audio", "type", "worker"]
     text = screen.table(heads, rows, ["type", "visitor", "state"], _STYLES)
+    failures: dict[tuple[str, str, str], list[str]] = {}
     for one in runs:
         for step in one.steps:
             if not step.ok and step.name != "clean-up" and step.detail:
-                text += screen.wrap(f"{one.agent_name or 'the unnamed agent'}, {step.name}: {step.detail}", "  - ")
+                failures.setdefault((one.agent_name, step.name, step.trouble), []).append(step.detail)
+    for (name, step_name, _), told in failures.items():
+        times = f" ({len(told)} calls)" if len(told) > 1 else ""
+        text += screen.wrap(f"{name}, {step_name}: {told[0]}{times}", "  - ")
     return text
 
 
