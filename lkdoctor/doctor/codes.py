@@ -274,24 +274,35 @@ LOAD_OUT_OF_RANGE = Code(410, "load-out-of-range", WARNING, "The load function r
 WORKER_SAID_FULL = Code(411, "worker-said-full", WARNING, "The worker itself reported that it is full.", (303,))
 
 # -- LKD5xx tokens and configuration -----------------------------------------------------------------------------------
-TOKEN_MALFORMED = Code(501, "token-malformed", ERROR, "The token is not a JWT.")
-TOKEN_SIGNATURE = Code(502, "token-signature", ERROR, "The token's signature does not match the secret.")
-TOKEN_TIME = Code(503, "token-time", ERROR, "The token has expired or is not valid yet.")
-TOKEN_GRANT = Code(504, "token-grant", ERROR, "The token lacks the grant, the room or the identity to join.")
+TOKEN_MALFORMED = Code(501, "token-malformed", ERROR, "The token is no JWT that a server can read.", status="stable")
+TOKEN_SIGNATURE = Code(
+    502, "token-signature", ERROR, "The token's signature does not match the secret.", status="stable"
+)
+TOKEN_TIME = Code(503, "token-time", ERROR, "The token has expired or is not valid yet.", status="stable")
+TOKEN_GRANT = Code(
+    504, "token-grant", ERROR, "The token lacks the grant, the room or the identity to join.", status="stable"
+)
 ROOM_CONFIG_KEY = Code(
     505,
     "room-config-key",
     ERROR,
     "The token's roomConfig is misspelt or nested in the wrong place, and silently ignored.",
     (309, 310, 506),
+    status="stable",
 )
-TOKEN_NO_AGENTS = Code(506, "token-no-agents", INFO, "The token names no agent: only unnamed workers will come.")
-TOKEN_AGENTS_DOUBLED = Code(507, "token-agents-doubled", WARNING, "The token names one agent twice.", (308,))
-USER_MARKED_AGENT = Code(508, "user-marked-agent", WARNING, "A person's token carries the agent grant.")
+TOKEN_NO_AGENTS = Code(
+    506, "token-no-agents", INFO, "The token names no agent: only unnamed workers will come.", status="stable"
+)
+TOKEN_AGENTS_DOUBLED = Code(
+    507, "token-agents-doubled", WARNING, "The token names one agent twice.", (308,), status="stable"
+)
+USER_MARKED_AGENT = Code(
+    508, "user-marked-agent", WARNING, "A person's token carries the agent grant.", status="stable"
+)
 UNKNOWN_FIELDS = Code(
     509, "unknown-fields", WARNING, "The token has fields that older servers refuse.", status="stable"
 )
-TOKEN_TOO_BIG = Code(510, "token-too-big", WARNING, "The token is too long for the request line.")
+TOKEN_TOO_BIG = Code(510, "token-too-big", WARNING, "The token is too long for the request line.", status="stable")
 UNKNOWN_PRESET = Code(
     511, "unknown-preset", ERROR, "The room preset is not in the server's configuration.", status="stable"
 )

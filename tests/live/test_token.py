@@ -274,7 +274,8 @@ def test_what_is_predicted_is_what_happens(version: str, tmp_path: Path) -> None
                 await stage.close()
         return wrong
 
-    assert asyncio.run(play()) == []
+    wrong = asyncio.run(play())
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
