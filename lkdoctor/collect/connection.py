@@ -28,7 +28,7 @@ import msgspec
 from lkdoctor.collect.address import AddressError, parse
 from lkdoctor.collect.knock import Answer, Knocker
 from lkdoctor.collect.target import Target
-from lkdoctor.collect.wire import Failed, Found, addresses, connect, handshake
+from lkdoctor.collect.wire import Failed, Found, addresses, connect, handshake, speaks_tls
 from lkdoctor.dispatch.connection import Step, StepName
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import SourceNote
@@ -162,6 +162,10 @@ class _Way:
         """HTTP, the API and the websockets; returns the address that the API has moved to, if it has."""
         self.say(f"asking {self.target.http_url}")
         root = await knocker.get(f"{self.target.http_url}/", {})
+        address = self.target.address
+        mute = root.trouble in {"reset", "not-http"} and not address.secure
+        if mute and await speaks_tls(address.host, address.port, self.seconds):
+            root = replace(root, trouble="is-tls", error=f"{root.error}; a TLS handshake works")
         self._answered("http", "/", root, ok=root.status > 0 and root.trouble in {"", "redirect"})
         if root.status == 0 or root.trouble == "is-tls":
             self._give_up("http")
@@ -303,19 +307,7 @@ def told(step: Step) -> str:
     return f"{what}: {said or 'ok'} ({step.seconds * 1000:.0f} ms)"
 
 
-def write_steps(steps: Iterable[Step]) -> Iterator[bytes]:
-    """The lines of `connection.jsonl`, one step each."""
-    encoder = msgspec.json.Encoder()
-    for step in steps:
-        plain = msgspec.to_builtins(step)
-        plain.pop("place")
-        yield (
-            encoder.encode({name: value for name, value in plain.items() if value not in ("", 0, {}) or name == "at"})
-            + b"\n"
-        )
-
-
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, omit_defaults=True):
     """A line of `connection.jsonl`; what stands for nothing is left out."""
 
     name: StepName
@@ -327,6 +319,15 @@ class _Line(msgspec.Struct):
     trouble: str = ""
     error: str = ""
     values: dict[str, Any] = {}
+
+
+def write_steps(steps: Iterable[Step]) -> Iterator[bytes]:
+    """The lines of `connection.jsonl`, one step each."""
+    encoder = msgspec.json.Encoder()
+    for step in steps:
+        content = msgspec.to_builtins(step)
+        del content["place"]
+        yield encoder.encode(_Line(**content)) + b"\n"
 
 
 def read_steps(lines: Iterable[bytes], source: str, gathered: Gathered) -> None:

@@ -31,9 +31,9 @@ _REFUSALS: Final = (
     ("grant", re.compile(r"no permissions to access the room|permissions? denied")),
     ("token", re.compile(r"invalid authorization|invalid token")),
 )
-# A TLS server that is spoken to in plain HTTP: Go's, nginx's, Apache's and Envoy's words, or a TLS alert.
+# A TLS server that is spoken to in plain HTTP: Go's, nginx's and Apache's words.
 _IS_TLS: Final = re.compile(
-    r"HTTP request to an HTTPS server|plain HTTP request was sent to HTTPS port|speaking plain HTTP to an SSL|\x15\x03[\x00-\x04]"
+    r"HTTP request to an HTTPS server|plain HTTP request was sent to HTTPS port|speaking plain HTTP to an SSL"
 )
 _TITLE: Final = re.compile(r"(?is)<title>(.*?)</title>")
 
@@ -143,9 +143,7 @@ class Knocker:
                 return _sorted(Answer(sent, came, reply.status, text, headers=got, date=_date(got)))
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as error:
             trouble, words = why(error)
-            if _IS_TLS.search(str(error)) or _IS_TLS.search(repr(error).encode().decode("unicode_escape", "replace")):
-                trouble, words = "is-tls", "the answer is TLS"
-            elif isinstance(error, aiohttp.ServerDisconnectedError):
+            if isinstance(error, aiohttp.ServerDisconnectedError):
                 trouble, words = "reset", "the connection was closed without an answer"
             elif isinstance(error, aiohttp.ClientResponseError):
                 trouble, words = "not-http", " ".join(str(error.message).split())[:200]
