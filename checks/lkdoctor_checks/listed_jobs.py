@@ -100,18 +100,20 @@ def maybe_never_joined(rooms: Rooms, listed: Listed) -> Iterator[Finding | Incon
 @check(NO_REDISPATCH)
 def vanished_together(dispatches: Dispatches, rooms: Rooms, listed: Listed) -> Iterator[Finding | Inconclusive]:
     """From the API alone: all agents of one worker (two or more, in several rooms) were gone between two looks of a watch,
-    none of that worker's has been seen since, and people stayed in each of the rooms for 15 s without an agent. One agent
+    none of that worker's has been seen since, and people stayed in each of the rooms for 15 s without an agent (1.8.4 lists
+    no worker ids: there all agents of the name). One agent
     that leaves looks the same whether it said goodbye or its worker died: that stays open until the server's log is there.
     """
     del listed
     homes = {id(one): room for room in rooms for one in room.dispatches if seen.alone(room)}
-    workers: dict[str, list[Dispatch]] = {}
+    workers: dict[tuple[str, str], list[Dispatch]] = {}
     for one in dispatches.ended(Outcome.ASSIGNED):
         launch = one.deciding
-        if id(one) in homes and one.participant is not None and launch is not None and launch.worker_id:
-            workers.setdefault(launch.worker_id, []).append(one)
+        if id(one) in homes and one.participant is not None and launch is not None:
+            # 1.8.4 lists no worker ids: there all agents of one name must be gone at once
+            workers.setdefault((launch.worker_id or "", "" if launch.worker_id else one.agent_name), []).append(one)
     found: dict[str, list[tuple[str, list[Dispatch]]]] = {}
-    for worker_id, served in workers.items():
+    for (worker_id, _), served in workers.items():
         lost = _lost_at_once(served, homes)
         if lost:
             found.setdefault(lost[0].agent_name, []).append((worker_id, lost))
@@ -127,11 +129,12 @@ def vanished_together(dispatches: Dispatches, rooms: Rooms, listed: Listed) -> I
     for name, hits in sorted(found.items()):
         group = [one for _, lost in hits for one in lost]
         first, last = words.when(group)
-        leavers = [worker_id for worker_id, _ in hits]
+        leavers = [worker_id for worker_id, _ in hits if worker_id]
         yield Finding(
             NO_REDISPATCH,
             Subject("agent", agent_name=name),
-            f"All agents of worker {words.listed(leavers)} ({words.quoted(name)}) vanished at once, and "
+            f"All agents of {f'worker {words.listed(leavers)} (' if leavers else ''}{words.quoted(name)}"
+            f"{')' if leavers else ''} vanished at once, and "
             f"{words.rooms_of(group)} stayed with people and without an agent; the server does not dispatch again.",
             NO_REDISPATCH.severity,
             Confidence.MEDIUM,
