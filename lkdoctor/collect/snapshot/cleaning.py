@@ -53,8 +53,12 @@ class Cleaner:
         if self.speech:
             done = _SPEECH.sub(self._speech, done)
         self.masked["secret"] += max(0, done.count("<secret:") - before)
+        return self.people(done)
+
+    def people(self, text: str) -> str:
+        """`text` without people; for what is masked already, in a form where words like `signature` name no secret."""
         already = dict(self.pseudonyms.counts)
-        done = self.pseudonyms.text(done)
+        done = self.pseudonyms.text(text)
         for kind, number in self.pseudonyms.counts.items():
             if number > already.get(kind, 0):
                 self.masked[kind] += number - already.get(kind, 0)

@@ -109,7 +109,10 @@ class Writer:
         for number, token in enumerate(gathered.tokens, 1):
             name = f"token-{number}.json"
             token.name = name  # the user may have named it by a path of theirs
-            self._text(name, "token", [write_token(token).encode("utf-8", "backslashreplace")])
+            cleaner = Cleaner(self._redactor, self._people)
+            text = cleaner.people(write_token(token)).encode("utf-8", "backslashreplace")
+            cleaner.masked["secret"] += text.count(b"<secret:")
+            self._write(name, "token", [text], cleaner)
 
     def _text(self, name: str, kind: str, pieces: Iterable[bytes]) -> None:
         cleaner = Cleaner(self._redactor, self._people)
