@@ -12,6 +12,8 @@ from lkdoctor.dispatch.tokens import Token
 from lkdoctor.doctor.evidence import Evidence
 from lkdoctor.doctor.finding import Code, Confidence, Finding, Fix, Severity, Subject
 
+_NAMELESS = frozenset({"TOKEN", "--token", "stdin"})
+
 
 def readable(evidence: Evidence) -> Iterator[Token]:
     """Tokens that are JWTs."""
@@ -72,7 +74,7 @@ def finding(
     """A finding about one token; `at` is the claim that proves it."""
     return Finding(
         code,
-        Subject("token", id=token.name),
+        subject(token),
         f"{_name(token)} {message}",
         code.severity if severity is None else severity,
         confidence,
@@ -82,8 +84,13 @@ def finding(
     )
 
 
+def subject(token: Token) -> Subject:
+    """The token by its name; the only one that was given has none."""
+    return Subject("token", id="" if token.name in _NAMELESS else token.name)
+
+
 def _name(token: Token) -> str:
-    return "The token" if token.name in {"TOKEN", "--token", "stdin"} else f"The token {token.name}"
+    return "The token" if token.name in _NAMELESS else f"The token {token.name}"
 
 
 def inspect_again(title: str, *steps: str) -> Fix:

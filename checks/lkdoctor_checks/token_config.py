@@ -11,7 +11,7 @@ from lkdoctor.dispatch.token_lost import Lost, lost
 from lkdoctor.dispatch.tokens import Token
 from lkdoctor.doctor.codes import ROOM_CONFIG_KEY, TOKEN_AGENTS_DOUBLED, TOKEN_NO_AGENTS, UNKNOWN_FIELDS
 from lkdoctor.doctor.evidence import Evidence, Tokens
-from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
+from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _tokens
 from lkdoctor_checks import _words as words
@@ -186,7 +186,7 @@ def token_unknown_fields(tokens: Tokens, evidence: Evidence) -> Iterator[Finding
             some = next(found for found in by_version.values() if found)
             refusing = [one for one, found in by_version.items() if found]
             yield Inconclusive(
-                Subject("token", id=token.name),
+                _tokens.subject(token),
                 f"Whether it is refused depends on the server: {words.listed(f'`{one.path}`' for one in some)} is not known "
                 f"to livekit-server {', '.join(refusing)}, which answered 401 to such tokens.",
                 "Give the server's version (--server-version), or its log.",

@@ -198,7 +198,7 @@ NAMES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(NAMES, VALUES, max_size=6), st.dictionaries(st.text(max_size=8), VALUES, max_size=2))
 def test_any_claims_are_judged_without_a_crash(some: dict[str, Any], video: dict[str, Any]) -> None:
     """Whatever stands in the claims: the checks and the report go through, on every version."""
@@ -209,7 +209,34 @@ def test_any_claims_are_judged_without_a_crash(some: dict[str, Any], video: dict
     reported(gathered)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "name",
+                "length",
+                "malformed",
+                "header",
+                "claims",
+                "signature",
+                "signed",
+                "checked_with",
+                "read_at",
+                "server_version",
+            ]
+        ),
+        VALUES,
+    )
+)
+def test_any_edited_case_is_read(stored: dict[str, Any]) -> None:
+    """A case may come from anybody."""
+    gathered = Gathered()
+    read_token_file(json.dumps({"format": "lkdoctor.token/v1", **stored}), "token-1.json", gathered)
+    reported(gathered)
+
+
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_a_damaged_token_never_stands_in_the_output(data: st.DataObject) -> None:
     """Cut, bit-flipped, or with something put in: said to be what it is, and not shown."""
