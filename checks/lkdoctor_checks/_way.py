@@ -103,7 +103,7 @@ def _http(url: str) -> str:
 
 
 def origin(step: Step | None, what: str) -> str:
-    """Where the `url`, the `key` or the `secret` came from; empty when that is not known."""
+    """Where the `url`, the `key` or the secret (`signed_with`) came from; empty when that is not known."""
     origins = step.values.get("origins", {}) if step is not None else {}
     return str(origins.get(what, "")) if isinstance(origins, Mapping) else ""
 

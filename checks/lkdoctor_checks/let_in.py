@@ -55,7 +55,7 @@ def secret_wrong_here(steps: Steps) -> Iterator[Finding]:
     they are from two places, that is the first thing to look at. The secret itself is never shown.
     """
     for walk, step in _refused(steps, "secret"):
-        source = way.origin(walk.url, "secret") or "its source"
+        source = way.origin(walk.url, "signed_with") or "its source"
         yield way.finding(
             API_SECRET_WRONG,
             _TOKEN,
@@ -252,7 +252,7 @@ def _refused(steps: Steps, trouble: str) -> Iterator[tuple[way.Walk, Step]]:
 
 
 def _origins(walk: way.Walk) -> dict[str, str]:
-    return {what: way.origin(walk.url, what) for what in ("url", "key", "secret")}
+    return {what: way.origin(walk.url, what) for what in ("url", "key", "signed_with")}
 
 
 def _mixed(walk: way.Walk) -> str:

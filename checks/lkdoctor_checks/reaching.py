@@ -49,7 +49,7 @@ def server_unreachable(steps: Steps) -> Iterator[Finding]:
             SERVER_UNREACHABLE,
             Subject("server", id=one.base),
             f"{one.base} cannot be used: {_what(step, one)}.",
-            [step],
+            [step, *(other for other in one.steps if other is not step and other.trouble == step.trouble)],
             {"step": step.name, "trouble": step.trouble, "target": step.target, "error": step.error, "base": one.base},
             (_unreachable_fix(step, host, one),),
         )

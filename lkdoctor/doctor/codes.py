@@ -16,12 +16,24 @@ WARNING: Final = Severity.WARNING
 ERROR: Final = Severity.ERROR
 
 # -- LKD1xx reaching the server --------------------------------------------------------------------------------------
-SERVER_UNREACHABLE = Code(101, "server-unreachable", ERROR, "Nothing answers at the server's address.", (211,))
+SERVER_UNREACHABLE = Code(
+    101, "server-unreachable", ERROR, "Nothing answers at the server's address.", (211,), status="stable"
+)
 URL_SCHEME = Code(
-    102, "url-scheme", ERROR, "The URL's scheme does not fit what the server speaks (TLS or plain).", (101, 103, 211)
+    102,
+    "url-scheme",
+    ERROR,
+    "The URL's scheme does not fit what the server speaks (TLS or plain).",
+    (101, 103, 211),
+    status="stable",
 )
 UPGRADE_BLOCKED = Code(
-    103, "upgrade-blocked", ERROR, "The API answers, but the websocket upgrade does not get through.", (211,)
+    103,
+    "upgrade-blocked",
+    ERROR,
+    "The API answers, but the websocket upgrade does not get through.",
+    (211,),
+    status="stable",
 )
 API_KEY_UNKNOWN = Code(
     104, "api-key-unknown", ERROR, "The server does not know the API key.", (201, 211, 301, 502), status="stable"
@@ -43,7 +55,9 @@ GRANT_MISSING = Code(
     (201, 301, 504),
     status="stable",
 )
-SERVER_VERSION = Code(108, "server-version", ERROR, "The server is too old for what is used.", (301, 307, 509))
+SERVER_VERSION = Code(
+    108, "server-version", ERROR, "The server is too old for what is used.", (301, 307, 509), status="stable"
+)
 NODES_NOT_SHARED = Code(
     109,
     "nodes-not-shared",
