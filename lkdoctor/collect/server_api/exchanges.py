@@ -8,7 +8,7 @@ would have changed something is a fact of its own.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -161,14 +161,13 @@ def _build(
     if not 0 < at < _LATEST:
         raise BadExchangeError("an exchange at an impossible time")
     shape = _SHAPES.get(name, Nothing) if status == 200 else Refusal
-    answer: Answer
+    asked, answer = Request(), cast("Answer", Refusal())
     try:
         asked = decode(_or_empty(request), Request)
         answer = decode(_or_empty(response), shape)
-    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError):
-        if status == 200:
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if status == 200:  # what was refused is known without the words, too
             raise BadExchangeError(f"{mask(name)[:60]} in a form that this version does not know") from None
-        answer = Refusal()
     return Exchange(at, name, asked, status, _settled(answer))
 
 
