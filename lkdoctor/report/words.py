@@ -134,10 +134,11 @@ def looked_at(report: Report) -> str:
     starts = f" ({totals.server_starts:,} server starts)" if totals.server_starts > 1 else ""
     span += [f"livekit-server {' and '.join(versions)}{starts}"] if versions else []
     workers = [counted(totals.workers, "worker")] if logs else []  # no API lists workers
-    return (
-        f"Looked at {names or 'nothing'}: {', '.join(span)}{'; ' if span else ''}"
-        f"{', '.join([counted(totals.rooms, 'room'), *workers, counted(totals.dispatches, 'dispatch', 'dispatches')])}."
-    )
+    counts = [counted(totals.rooms, "room"), *workers, counted(totals.dispatches, "dispatch", "dispatches")]
+    if not any(one.kind in {"server_log", "api"} for one in used):
+        counts = []  # a token or a connection shows no rooms, which is not the same as none
+    parts = "; ".join(", ".join(some) for some in (span, counts) if some)
+    return f"Looked at {names or 'nothing'}{': ' if parts else ''}{parts}."
 
 
 def _span(first: str, last: str) -> str:
