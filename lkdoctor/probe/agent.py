@@ -67,6 +67,7 @@ class _Watched:
     """One name in the room, and how far it has come (times by time.monotonic)."""
 
     recorder: Recorder
+    dispatched: bool = False  # ListDispatch shows its dispatch
     job: JobInfo | None = None
     learned_at: float = 0.0  # when its job was first listed
     joined_at: float | None = None
@@ -191,7 +192,8 @@ class _Visit:
         while waiting := [one for one in self.watched if one.job is None and not one.over]:
             dispatches = await self._asked(self.calls.dispatches(self.room.name))
             for one in waiting:
-                mine = (each for each in dispatches if each.agent_name == one.run.agent_name)
+                mine = [each for each in dispatches if each.agent_name == one.run.agent_name]
+                one.dispatched = bool(mine)
                 found = next(((each, job) for each in mine for job in each.state.jobs), None)
                 if found is None:
                     continue
@@ -215,9 +217,13 @@ class _Visit:
                     until=since + took if known and took is not None else one.learned_at,
                 )
             if time.monotonic() > until:
+                await self._still_ours()
                 for one in waiting:
                     if one.job is None and not one.over:
-                        told = f"ListDispatch shows the dispatch and no job within {SETTLE + _LISTING_LAG:g} s"
+                        shown = (
+                            "the dispatch, and no job of it" if one.dispatched else "no dispatch of this name at all"
+                        )
+                        told = f"after {SETTLE + _LISTING_LAG:g} s ListDispatch shows {shown}"
                         one.recorder.done("assigned", since, told, ok=False, trouble="never")
                         one.over = True
                 return
@@ -233,15 +239,16 @@ class _Visit:
                 self._last_seen[identity] = now
             for one in self.watched:
                 if not one.over and one.job is not None:
-                    self._follow(one, people.get(one.run.identity), now, since)
+                    await self._follow(one, people.get(one.run.identity), now, since)
             await asyncio.sleep(_GLANCE)
 
-    def _follow(self, one: _Watched, agent: Agent | None, now: float, since: float) -> None:
+    async def _follow(self, one: _Watched, agent: Agent | None, now: float, since: float) -> None:
         run, recorder, limit = one.run, one.recorder, self.request.timeout
         if one.joined_at is None:
             # An agent may have come and gone before ListDispatch said whose it was.
             if agent is None and run.identity not in self._first_seen:
                 if now - one.learned_at > limit:
+                    await self._still_ours()
                     told = f"no participant {run.identity or '(the server names no identity)'} within {limit:g} s of the job"
                     recorder.done("joined", since, told, ok=False, trouble="never")
                     one.over = True
@@ -249,6 +256,7 @@ class _Visit:
             one.joined_at = self._first_seen[run.identity]
             recorder.done("joined", since, f"{run.identity} is in the room", until=one.joined_at)
         if agent is None:
+            await self._still_ours()
             stayed = self._last_seen[run.identity] - one.joined_at
             told = f"{run.identity} left the room {stayed:.1f} s after it had joined, without an audio track"
             recorder.done("audio", since, told, ok=False, trouble="lost")
@@ -286,6 +294,15 @@ class _Visit:
             before = people.get(identity, seen)
             people[identity] = Agent(seen.state or before.state, seen.audio or before.audio)
         return people
+
+    async def _still_ours(self) -> None:
+        """Before anything is said to be missing: a restarted server has another room under this name, or none.
+
+        Raises:
+            ProbeError: it is another one, or gone.
+        """
+        if self.room.sid not in {one.sid for one in await self.calls.rooms([self.room.name])}:
+            raise ProbeError("lost", "somebody deleted the probe's room, or the server was restarted")
 
     async def _asked(self, call: Coroutine[Any, Any, Any]) -> Any:
         """A call whose room must be there: a missing one is answered 404, or 503 after 3 s."""

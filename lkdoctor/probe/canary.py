@@ -126,11 +126,12 @@ class _Flight:
             f"{self.socket.worker_id}, livekit-server {server.version or 'of an unknown version'} ({server.edition}), "
             f"node {server.node_id}",
         )
-        try:  # the second name is worth knowing, not needed
+        try:
             await self.second.open()
             await self.second.register()
         except ProbeError as error:
-            self.recorder.done("second name", since, str(error), ok=False, trouble=error.trouble)
+            self.recorder.failed("second name", since, error)
+            return False
         await asyncio.sleep(SPREAD)
         return True
 
@@ -171,18 +172,18 @@ class _Flight:
     async def _listed(self) -> None:
         """ListDispatch shows the job; it runs beside the other steps, for the job shows up to 5 s late."""
         since = self.room.made_at or time.monotonic()
-        error = ProbeError("never", f"ListDispatch did not show the job within {LISTED:g} s")
         while time.monotonic() - since < LISTED:
             try:
                 listed = await self.calls.dispatches(self.run.room)
-            except ProbeError as failed:
-                error = failed
-                break
+            except ProbeError as error:
+                self.recorder.failed("listed", since, error)
+                return
             if any(job.id == self.run.job_id for one in listed for job in one.state.jobs):
                 self.recorder.done("listed", since, "ListDispatch shows the job")
                 return
             await asyncio.sleep(0.25)
-        self.recorder.done("listed", since, str(error), ok=False, trouble=error.trouble)
+        told = f"ListDispatch did not show the job within {LISTED:g} s"
+        self.recorder.done("listed", since, told, ok=False, trouble="never")
 
     async def _joined(self, job: Asked) -> None:
         """With the job's own token, as an agent would: nobody links to it, and it publishes nothing."""
@@ -202,13 +203,11 @@ class _Flight:
 
     async def _second_name(self) -> None:
         """Two names in one room: each gets its own job. What fails here fails for two agents of the user's, too."""
-        if not self.second.worker_id or self.run.step("second name") is not None:
-            return
         since = time.monotonic()
         try:
             job = await self._asked(self.second)
         except ProbeError as error:
-            self.recorder.done("second name", since, str(error), ok=False, trouble=error.trouble)
+            self.recorder.failed("second name", since, error)
             return
         if job is None:
             told = "a second name, dispatched into the same room, was not asked"
@@ -228,6 +227,8 @@ class _Flight:
 
     async def _limit(self, *, asked: bool) -> None:
         """The load at which the server stops asking: found by asking, never above MOST questions."""
+        if self.run.error:
+            return
         if self.run.server is not None and self.run.server.is_cloud:
             why = "LiveKit Cloud has a dispatcher of its own, which may offer a refused job again later"
             self.recorder.skipped("limit", why)
@@ -242,7 +243,7 @@ class _Flight:
             else:
                 found = (BELOW_ZERO if await self._asked_at(BELOW_ZERO) else None), 0.0
         except ProbeError as error:
-            self.recorder.done("limit", since, str(error), ok=False, trouble=error.trouble)
+            self.recorder.failed("limit", since, error)
             return
         self.run.accepted_load, self.run.refused_load = found
         known = found[1] is not None or found[0] == 1.0
