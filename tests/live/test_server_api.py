@@ -17,7 +17,7 @@ import pytest
 from fixtures.lab import tokens
 from fixtures.lab.api import Api
 from fixtures.lab.raw_worker import RawWorker
-from fixtures.lab.servers import KEY, SECRET, Server, running
+from fixtures.lab.servers import KEY, SECRET, Server, redis, restart, running
 from lkdoctor.collect.credentials import resolve
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.server_api import sweep
@@ -247,6 +247,49 @@ def test_a_watch_goes_on_after_the_server_stood_still(tmp_path: Path) -> None:
         assert last - first > 8
 
     on_server(tmp_path, play, rooms=2)
+
+
+def test_a_restart_in_the_middle_of_a_watch(tmp_path: Path) -> None:
+    async def play(server: Server, client: Api) -> None:
+        async def again() -> None:
+            await restart(server)
+            await client.create_room("after", "nobody")
+
+        tasks = []
+        swept = await Swept().run(
+            target_of(server), after(12, lambda: tasks.append(asyncio.ensure_future(again()))), watch=10.0
+        )
+        await asyncio.gather(*tasks)
+        counts = [[room.name for room in one.rooms] for one in swept.listed(RoomsListed)]
+        assert counts[0] == ["call-000", "call-001"]
+        assert counts[-1] == ["after"]  # one node without redis forgets its rooms
+        assert "after" in swept.rooms_asked
+        assert told(swept.replayed()) == told(swept.gathered)
+
+    on_server(tmp_path, play, rooms=2)
+
+
+def test_rooms_of_a_dead_node_are_told_and_cost_one_wait(tmp_path: Path) -> None:
+    async def whole() -> Swept:
+        async with (
+            redis(tmp_path) as port,
+            running("1.13.5", tmp_path, name="a", redis_port=port) as alive,
+            running("1.13.5", tmp_path, name="b", redis_port=port) as dead,
+        ):
+            client = Api(alive.url, tmp_path / "lab.jsonl")
+            for number in range(40):
+                assert (await client.create_room(f"call-{number:03}", "nobody"))[0] == 200
+            await client.close()
+            os.kill(dead.process.pid, signal.SIGKILL)
+            return await Swept().run(target_of(alive))
+
+    swept = asyncio.run(whole())
+    lost = 40 - len(swept.rooms_asked)
+    assert 0 < lost < 40  # the rooms were spread over both nodes
+    assert swept.note.skipped == {"ListDispatch answered 503: twirp error unknown: no response from servers": lost}
+    (note,) = swept.note.notes
+    assert f"{lost} listed room" in note
+    assert swept.seconds < 8  # 3 s for each, but all at once
 
 
 def test_a_sweep_that_is_interrupted_keeps_what_it_had(tmp_path: Path) -> None:
