@@ -62,7 +62,7 @@ def target_of(live: Live, *, keyless: bool = False) -> Target:
         key=live.key,
         secret=live.secret,
         project=live.project,
-        folder=Path(),
+        env_file=None if live.env_file is None else Path(live.env_file),
         keyless=keyless,
     )
 
@@ -149,7 +149,7 @@ async def _one(one: Collector, asked: Asked, gathered: Gathered, waiting: Waitin
     def say(words: str) -> None:
         waiting.say(one.kind, words)
 
-    say(one.words)
+    say(f"waiting for {one.words}")
     work = asyncio.ensure_future(one.work(asked.target, gathered, say))
     gap = ""
     try:

@@ -55,7 +55,7 @@ class Waiting:
         self._shown = False
 
     def say(self, who: str, words: str) -> None:
-        """`who` now waits for `words`; empty: for nothing any more."""
+        """What `who` does now, in words; empty: nothing any more."""
         if words:
             self._words[who] = words
         else:
@@ -69,7 +69,7 @@ class Waiting:
         from lkdoctor.redact import mask
         from lkdoctor.report.screen import clean
 
-        line = clean(mask(f"waiting for {'; '.join(self._words.values())}"))
+        line = clean(mask("; ".join(self._words.values())))
         if self._terminal:
             columns = shutil.get_terminal_size().columns - 1
             self._stream.write(f"\r\x1b[K{line[:columns]}")

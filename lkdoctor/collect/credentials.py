@@ -4,6 +4,7 @@ For each of the three the first of these that has it is used:
 
 1. the options `--url`, `--api-key`, `--api-secret`;
 2. `--project NAME`: that project of the `lk` command, whole (as `lk --project` does, before the environment);
+   `--env-file FILE`: that file, before the environment and instead of those of the folder;
 3. the process environment: LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET;
 4. `.env.local`, then `.env` of the folder (never over the environment, as `load_dotenv` does);
 5. a project of `lk` that fits: its default one when nothing was found so far; the one of the same server when only the
@@ -87,6 +88,7 @@ def resolve(
     secret: str | None = None,
     project: str | None = None,
     folder: Path | None = Path(),
+    env_file: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     home: Path | None = None,
     keyless: bool = False,
@@ -112,6 +114,11 @@ def resolve(
                 )
             search.add(_of_project(projects.named(project)))
         else:
+            if env_file is not None:
+                if not env_file.is_file():
+                    raise CredentialsError(f"--env-file {env_file}: no such file; name one with LIVEKIT_URL=… in it.")
+                search.add(_dotenv_file(env_file, environ, search.notes))
+                folder = None
             search.add({what: (environ.get(name), f"environment {name}") for what, name in _VARIABLES.items()})
             for values in _dotenv_files(folder, environ, search.notes):
                 search.add(values)
@@ -142,18 +149,22 @@ def _dotenv_files(
         path = (folder or Path()) / name
         if not path.is_file():
             continue
-        found = read_dotenv(path, environ)
-        notes += [f"{path} line {line} is no NAME=value and was left out." for line in found.broken]
-        notes += [
-            f"{path} has {twice} twice with different values; the last one, line {found.entries[twice].line}, counts."
-            for twice in found.doubled
-            if twice in _VARIABLES.values()
-        ]
-        yield {
-            what: (found.entries[variable].value, f"{path} line {found.entries[variable].line}")
-            for what, variable in _VARIABLES.items()
-            if variable in found.entries
-        }
+        yield _dotenv_file(path, environ, notes)
+
+
+def _dotenv_file(path: Path, environ: Mapping[str, str], notes: list[str]) -> dict[str, tuple[str | None, str]]:
+    found = read_dotenv(path, environ)
+    notes += [f"{path} line {line} is no NAME=value and was left out." for line in found.broken]
+    notes += [
+        f"{path} has {twice} twice with different values; the last one, line {found.entries[twice].line}, counts."
+        for twice in found.doubled
+        if twice in _VARIABLES.values()
+    ]
+    return {
+        what: (found.entries[variable].value, f"{path} line {found.entries[variable].line}")
+        for what, variable in _VARIABLES.items()
+        if variable in found.entries
+    }
 
 
 def _of_project(one: Project) -> dict[str, tuple[str | None, str]]:
