@@ -134,7 +134,7 @@ def token_agents_doubled(tokens: Tokens, evidence: Evidence) -> Iterator[Finding
     1.11.0, 1.9.12 and 1.8.4.
 
     ## How to fix
-    Name it once.
+    Name it once, in the list of defaults or in the request, not in both.
 
     ## When it is not a problem
     Entries of one name with different metadata are two roles of one worker, which is a good way to bring two agents;
