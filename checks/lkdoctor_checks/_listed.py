@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import AgentParticipant, Dispatch, Room
-from lkdoctor.doctor.finding import Fix
+from lkdoctor.doctor.finding import Fix, Inconclusive, Subject
+from lkdoctor_checks import _words as words
 
 BEHALF = "lk.publish_on_behalf"
 NOT_WAITING = ("EGRESS", "INGRESS")  # a recorder and a stream talk to nobody; a SIP caller is a person on the telephone
@@ -95,6 +96,16 @@ def listings(room: Room, *others: AgentParticipant) -> Iterator[Place]:
 def lives(rooms: Iterable[Room]) -> Iterator[Room]:
     """Rooms that are open and whose participants were listed completely: where absence means something."""
     return (one for one in rooms if one.looked_at is not None and one.closed_at is None)
+
+
+def asked_back(group: Sequence[Dispatch], missing: str, how: str) -> Inconclusive:
+    """One question for all dispatches of one name, however many rooms it is open in."""
+    return Inconclusive(
+        Subject("agent", agent_name=group[-1].agent_name),
+        f"{words.quoted(group[-1].agent_name)} in {words.rooms_of(group)}: {missing}",
+        how,
+        words.spread(place for one in group for place in one.proof[-1:]),
+    )
 
 
 def log_fix() -> Fix:

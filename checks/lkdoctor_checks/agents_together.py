@@ -129,6 +129,7 @@ def partner_missing(rooms: Rooms, wanted: Wanted, listed: Listed) -> Iterator[Fi
     del listed
     groups = [tuple(dict.fromkeys(group)) for group in wanted.together]
     hit: dict[str, list[tuple[Room, Dispatch | None, AgentParticipant]]] = {}
+    unseen: list[Dispatch] = []
     for room in seen.lives(rooms):
         for group in groups:
             present = _present(room, group)
@@ -140,11 +141,16 @@ def partner_missing(rooms: Rooms, wanted: Wanted, listed: Listed) -> Iterator[Fi
                     continue
                 mine = seen.dispatches_of(room, name)
                 last = mine[-1] if mine else None
-                open_question = _open(room, last)
-                if open_question is not None:
-                    yield open_question
+                if last is not None and _open(room, last):
+                    unseen.append(last)
                 elif _missing(room, last):
                     hit.setdefault(name, []).append((room, last, present[0][1]))
+    for asked in words.by_name(unseen).values():
+        yield seen.asked_back(
+            asked,
+            "its job runs, its partner waits, and it is not there: whether it never came or has left, one look cannot tell.",
+            seen.WATCH,
+        )
     for name, found in sorted(hit.items()):
         yield _partner_finding(name, found)
 
@@ -158,18 +164,11 @@ def _missing(room: Room, last: Dispatch | None) -> bool:
     return never_came or last.outcome is Outcome.NOT_ASSIGNED
 
 
-def _open(room: Room, last: Dispatch | None) -> Inconclusive | None:
-    """A job whose agent is not there, and nobody saw whether it ever was."""
-    if last is None or last.outcome is not Outcome.ASSIGNED or last.after is not None or last.participant is not None:
-        return None
-    if room.looked_at is None or room.looked_at - (last.asked_at or 0.0) < PATIENCE:
-        return None
-    return Inconclusive(
-        words.subject_of(last),
-        "The partner's job runs and its agent is not there: whether it never came or has left, one look cannot tell.",
-        seen.WATCH,
-        tuple(last.proof[-1:]),
-    )
+def _open(room: Room, last: Dispatch) -> bool:
+    """A job whose agent is not there, and nobody saw whether it ever was?"""
+    if last.outcome is not Outcome.ASSIGNED or last.after is not None or last.participant is not None:
+        return False
+    return room.looked_at is not None and room.looked_at - (last.asked_at or 0.0) >= PATIENCE
 
 
 def _partner_finding(name: str, found: list[tuple[Room, Dispatch | None, AgentParticipant]]) -> Finding:

@@ -47,6 +47,7 @@ def no_audio_track(rooms: Rooms, wanted: Wanted, listed: Listed) -> Iterator[Fin
     }
     paired = {name for group in wanted.together for name in group}
     hit: dict[str, list[Hit]] = {}
+    silent: list[Dispatch] = []
     for room in seen.lives(rooms):
         for dispatch in room.dispatches:
             agent = dispatch.participant
@@ -56,12 +57,13 @@ def no_audio_track(rooms: Rooms, wanted: Wanted, listed: Listed) -> Iterator[Fin
             if why:
                 hit.setdefault(dispatch.agent_name, []).append((room, dispatch, agent, why))
             elif seen.state(agent):
-                yield Inconclusive(
-                    words.subject_of(dispatch),
-                    "The agent has no audio track beside a person: whether it should speak, nothing shows.",
-                    "Fine if it only writes or listens. Else compare with a room in which it speaks, or use `--together`.",
-                    tuple(agent.proof[-1:]),
-                )
+                silent.append(dispatch)
+    for group in words.by_name(silent).values():
+        yield seen.asked_back(
+            group,
+            "no audio track beside a person; whether it should speak, nothing shows.",
+            "Fine if it only writes or listens. Else ask for it with `lkdoctor probe NAME`, or compare with a room where it speaks.",
+        )
     for name, found in sorted(hit.items()):
         yield _finding(name, found)
 

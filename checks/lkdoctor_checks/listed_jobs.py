@@ -86,15 +86,16 @@ def maybe_never_joined(rooms: Rooms, listed: Listed) -> Iterator[Finding | Incon
     every 5 s or more often, in none of which the agent was there. One look at a job without an agent cannot tell an agent
     that never came from one that has left: that stays open, and `--watch 30` or the server's log answers it."""
     del listed
-    for room in seen.lives(rooms):
-        for one in room.dispatches:
-            if _agent_gone(room, one) and one.participant is None and one.after is None and seen.waiting(room):
-                yield Inconclusive(
-                    words.subject_of(one),
-                    "The API lists a job that runs and no agent: whether it never came or has left, one look cannot tell.",
-                    seen.WATCH,
-                    tuple(one.proof[-1:]),
-                )
+    unseen = [
+        one
+        for room in seen.lives(rooms)
+        for one in room.dispatches
+        if _agent_gone(room, one) and one.participant is None and one.after is None and seen.waiting(room)
+    ]
+    for group in words.by_name(unseen).values():
+        yield seen.asked_back(
+            group, "a job that runs and no agent: whether it never came or has left, one look cannot tell.", seen.WATCH
+        )
 
 
 @check(NO_REDISPATCH)
@@ -113,19 +114,19 @@ def vanished_together(dispatches: Dispatches, rooms: Rooms, listed: Listed) -> I
             # 1.8.4 lists no worker ids: there all agents of one name must be gone at once
             workers.setdefault((launch.worker_id or "", "" if launch.worker_id else one.agent_name), []).append(one)
     found: dict[str, list[tuple[str, list[Dispatch]]]] = {}
+    left: list[Dispatch] = []
     for (worker_id, _), served in workers.items():
         lost = _lost_at_once(served, homes)
         if lost:
             found.setdefault(lost[0].agent_name, []).append((worker_id, lost))
             continue
-        for one in served:
-            if one.after is After.LEFT and _left_alone(one, homes[id(one)]):
-                yield Inconclusive(
-                    words.subject_of(one),
-                    "The agent left while somebody stayed: a goodbye and a worker that died look the same in the API.",
-                    "Add the server's log, which shows whether the worker's socket closed.",
-                    tuple(one.proof[-1:]),
-                )
+        left += [one for one in served if one.after is After.LEFT and _left_alone(one, homes[id(one)])]
+    for group in words.by_name(left).values():
+        yield seen.asked_back(
+            group,
+            "the agent left while somebody stayed; a goodbye and a worker that died look the same in the API.",
+            "Add the server's log, which shows whether the worker's socket closed.",
+        )
     for name, hits in sorted(found.items()):
         group = [one for _, lost in hits for one in lost]
         first, last = words.when(group)

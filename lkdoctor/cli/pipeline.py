@@ -16,6 +16,7 @@ from lkdoctor.collect.case import CaseInputs, read_other
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.server_log import LogInput, ServerLogs
 from lkdoctor.collect.snapshot.case_file import recorded_gaps
+from lkdoctor.dispatch.connection import server_ahead
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import SourceNote, Stories, Wanted
 from lkdoctor.dispatch.stories import KEEP, join
@@ -182,7 +183,7 @@ def _read(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interru
         every = wish.keep_all or settings.list_all or settings.rooms or settings.agents
         keep = sys.maxsize if every else KEEP
         events = interrupt.watch(logs.events()) if inputs.server_logs else ()
-        stories = join(events, keep, gathered.snapshots)
+        stories = join(events, keep, gathered.snapshots, server_ahead(gathered.steps))
     stories.sources = logs.notes or [
         SourceNote(one.name, "server_log", notes=["reading was interrupted"]) for one in inputs.server_logs
     ]

@@ -11,6 +11,7 @@ import pytest
 
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.server_api.exchanges import read_exchanges
+from lkdoctor.dispatch.connection import Step, server_ahead
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.listings import DispatchInfo, ParticipantInfo, Permission, Snapshot, TrackInfo
 from lkdoctor.dispatch.model import Stories, Wanted
@@ -132,6 +133,15 @@ class TestNotAssigned:
     def test_a_measured_clock_counts(self, ahead: float, number: int) -> None:
         """A dispatch that looks 7 s old is 12 s old on a server whose clock is 5 s ahead, and 2 s old on one behind."""
         assert len(found(codes.NOT_ASSIGNED, told(without_job(7, speaking()), server_ahead=ahead))) == number
+
+    @pytest.mark.parametrize(("offset", "error", "ahead"), [(5.0, 0.5, 5.0), (-5.0, 0.5, -5.0), (0.4, 0.5, 0.0)])
+    def test_the_last_clock_step_counts(self, offset: float, error: float, ahead: float) -> None:
+        """A difference within its own error is none."""
+        steps = [
+            Step("clock", "h", T0, 0.0, True, Place("h", 0), values={"offset": value, "error": error, "answers": 3})
+            for value in (99.0, offset)
+        ]
+        assert server_ahead([Step("dns", "h", T0, 0.0, True, Place("h", 0)), *steps]) == ahead
 
     def test_taken_back(self) -> None:
         """A dispatch that somebody deleted is over."""
