@@ -24,8 +24,8 @@ class Walk:
     steps: list[Step] = field(default_factory=list)
 
     @property
-    def given(self) -> str:
-        """The URL as it is used, for the first address; of a redirect's target its base."""
+    def shown(self) -> str:
+        """The URL as it was given; of where a redirect leads, what it names."""
         return self.url.target if self.url is not None else self.base
 
     @property

@@ -31,7 +31,7 @@ def key_unknown_here(steps: Steps) -> Iterator[Finding]:
         yield way.finding(
             API_KEY_UNKNOWN,
             _TOKEN,
-            f'{walk.base} does not know the API key of {source} (the server says "{step.error}").{_mixed(walk)}',
+            f'{walk.shown} does not know the API key of {source} (the server says "{step.error}").{_mixed(walk)}',
             [step],
             {"door": "api", "origin": source, "origins": _origins(walk), "errors": [step.error]},
             (
@@ -41,7 +41,7 @@ def key_unknown_here(steps: Steps) -> Iterator[Finding]:
                         f"Compare the key of {source} with `keys` in the server's configuration (or LIVEKIT_KEYS).",
                         "Check that the URL is this key's server: the key of another project is unknown here.",
                     ),
-                    verify=(f"lkdoctor check --url {words.shell(walk.base)}",),
+                    verify=(f"lkdoctor check --url {words.shell(walk.shown)}",),
                 ),
             ),
         )
@@ -59,7 +59,7 @@ def secret_wrong_here(steps: Steps) -> Iterator[Finding]:
         yield way.finding(
             API_SECRET_WRONG,
             _TOKEN,
-            f"{walk.base} knows the API key, and the secret of {source} is not that key's.{_mixed(walk)}",
+            f"{walk.shown} knows the API key, and the secret of {source} is not that key's.{_mixed(walk)}",
             [step],
             {"door": "api", "origin": source, "origins": _origins(walk), "errors": [step.error]},
             (
@@ -69,7 +69,7 @@ def secret_wrong_here(steps: Steps) -> Iterator[Finding]:
                         f"Copy the secret again from the server's configuration to {source}.",
                         "Look for blanks, quotes and line ends that a shell or a secret store added.",
                     ),
-                    verify=(f"lkdoctor check --url {words.shell(walk.base)}",),
+                    verify=(f"lkdoctor check --url {words.shell(walk.shown)}",),
                 ),
             ),
         )
@@ -96,7 +96,7 @@ def clocks_differ(steps: Steps) -> Iterator[Finding | Inconclusive]:
             yield way.finding(
                 CLOCK_SKEW,
                 Subject("token", id="clock"),
-                f"{walk.base} refuses a token that was made a moment before as {how}: "
+                f"{walk.shown} refuses a token that was made a moment before as {how}: "
                 + (
                     f"{_skew(offset, bound)}."
                     if fits
@@ -139,7 +139,7 @@ def _clock_fix(walk: way.Walk) -> Fix:
             "Start time synchronisation on it; a machine that slept may be minutes late.",
         ),
         commands=("date -u", f"curl -sI {words.shell(walk.base + '/')} | grep -i ^date", "timedatectl set-ntp true"),
-        verify=(f"lkdoctor check --url {words.shell(walk.base)}",),
+        verify=(f"lkdoctor check --url {words.shell(walk.shown)}",),
     )
 
 
@@ -161,7 +161,7 @@ def grant_lost(steps: Steps) -> Iterator[Finding]:
         yield way.finding(
             GRANT_MISSING,
             _TOKEN,
-            f"{walk.base} refuses {named} as if the token lacked the grant that it has: "
+            f"{walk.shown} refuses {named} as if the token lacked the grant that it has: "
             + ("the Authorization header does not arrive." if every else "on these paths the token does not arrive."),
             lost,
             {
@@ -180,7 +180,7 @@ def grant_lost(steps: Steps) -> Iterator[Finding]:
                         ),
                         "On a hosted service look at what the key may do.",
                     ),
-                    verify=(f"lkdoctor check --url {words.shell(walk.base)}",),
+                    verify=(f"lkdoctor check --url {words.shell(walk.shown)}",),
                 ),
             ),
         )
@@ -217,7 +217,7 @@ def server_too_old(steps: Steps) -> Iterator[Finding | Inconclusive]:
             continue
         if "404 page not found" not in service.error:
             yield Inconclusive(
-                Subject("server", id=walk.base),
+                Subject("server", id=walk.shown),
                 f"A proxy answers 404 for {service.target}, so nobody can tell whether the server has it.",
                 "Let all of /twirp through the proxy, or ask past it.",
                 (service.place,),
@@ -225,8 +225,8 @@ def server_too_old(steps: Steps) -> Iterator[Finding | Inconclusive]:
             continue
         yield way.finding(
             SERVER_VERSION,
-            Subject("server", id=walk.base),
-            f"The server at {walk.base} has no agent dispatch service: it is older than 1.8.0, and agents cannot be asked "
+            Subject("server", id=walk.shown),
+            f"The server at {walk.shown} has no agent dispatch service: it is older than 1.8.0, and agents cannot be asked "
             "for by name.",
             [service, rooms],
             {"needed": "1.8.0", "service": "AgentDispatchService", "status": service.status},
@@ -236,7 +236,7 @@ def server_too_old(steps: Steps) -> Iterator[Finding | Inconclusive]:
                     steps=("Update livekit-server to 1.8.0 or later, better to the newest.",),
                     commands=("livekit-server --version",),
                     caveats=("A restart ends all calls.",),
-                    verify=(f"lkdoctor check --url {words.shell(walk.base)}",),
+                    verify=(f"lkdoctor check --url {words.shell(walk.shown)}",),
                 ),
             ),
             severity=Severity.WARNING,

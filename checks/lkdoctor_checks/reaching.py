@@ -47,10 +47,10 @@ def server_unreachable(steps: Steps) -> Iterator[Finding]:
         host = one.host
         yield way.finding(
             SERVER_UNREACHABLE,
-            Subject("server", id=one.base),
-            f"{one.base} cannot be used: {_what(step, one)}.",
+            Subject("server", id=one.shown),
+            f"{one.shown} cannot be used: {_what(step, one)}.",
             [step, *(other for other in one.steps if other is not step and other.trouble == step.trouble)],
-            {"step": step.name, "trouble": step.trouble, "target": step.target, "error": step.error, "base": one.base},
+            {"step": step.name, "trouble": step.trouble, "target": step.target, "error": step.error, "url": one.shown},
             (_unreachable_fix(step, host, one),),
         )
 
@@ -89,7 +89,7 @@ def _what(step: Step, walk: way.Walk) -> str:
 
 
 def _unreachable_fix(step: Step, host: str, walk: way.Walk) -> Fix:
-    verify = (f"lkdoctor check --url {words.shell(walk.base)}",)
+    verify = (f"lkdoctor check --url {words.shell(walk.shown)}",)
     port = walk.netloc.rpartition(":")[2]
     match step.name, step.trouble:
         case "dns", _:
@@ -215,10 +215,10 @@ def url_scheme(steps: Steps) -> Iterator[Finding]:
         shown = meant.replace("http", "ws", 1) if meant.startswith("http") else meant
         yield way.finding(
             URL_SCHEME,
-            Subject("server", id=one.base),
-            f"{one.given} {text}: it should be {shown}.",
+            Subject("server", id=one.shown),
+            f"{one.shown} {text}: it should be {shown}.",
             [step],
-            {"trouble": step.trouble, "url": one.given, "meant": shown, "error": step.error},
+            {"trouble": step.trouble, "url": one.shown, "meant": shown, "error": step.error},
             (
                 Fix(
                     "Correct the scheme of the URL",
@@ -327,7 +327,7 @@ def _blocked(walk: way.Walk, door: str, failed: Sequence[Step], harm: str, who: 
     behind = f" The answer names {proxy}." if proxy else ""
     return way.finding(
         UPGRADE_BLOCKED,
-        Subject("server", id=f"{walk.base}{door}"),
+        Subject("server", id=f"{walk.shown}{door}"),
         f"The API answers, but no websocket gets through on {paths}: {why}; so {effect}.{behind}",
         failed,
         {"door": door, "trouble": first.trouble, "status": first.status, "proxy": proxy, "who": who},
@@ -353,5 +353,5 @@ def _upgrade_fix(walk: way.Walk, door: str, proxy: str, trouble: str) -> Fix:
         steps=steps,
         commands=("nginx -t && nginx -s reload",) if "nginx" in proxy else (),
         caveats=("A reload keeps running websockets; a restart drops them.",),
-        verify=(f"lkdoctor check --url {words.shell(walk.base)}",),
+        verify=(f"lkdoctor check --url {words.shell(walk.shown)}",),
     )

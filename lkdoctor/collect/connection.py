@@ -173,8 +173,9 @@ class _Way:
             self._give_up("http")
             return None
         if not self.target.has_key:
-            self._not_tried("twirp", "API", "there is no API key")
-            self._not_tried("upgrade", "/agent and /rtc", "there is no API key")
+            reason = "no token is sent to another host than the URL's" if self.hops else "there is no API key"
+            self._not_tried("twirp", "API", reason)
+            self._not_tried("upgrade", "/agent and /rtc", reason)
             return None
         first = await self._call(knocker, "RoomService/ListRooms", {"names": [NOBODY]}, "roomList", {"room_list": True})
         if first.trouble == "redirect":
@@ -252,6 +253,8 @@ class _Way:
         if self.hops > _HOPS or address == old.address:
             return
         self.target = replace(old, address=address)
+        if address.host != old.address.host:  # whoever redirects there must not get a token
+            self.target = replace(self.target, key="", secret="")
         await self.go()
 
     def _answered(
