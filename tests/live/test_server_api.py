@@ -177,6 +177,33 @@ def test_a_refused_key_is_a_gap_in_the_servers_words(key: str, secret: str, word
     on_server(tmp_path, play)
 
 
+class Poor(Target):
+    """Makes tokens that may list rooms and nothing else."""
+
+    def headers(self, **grants: Any) -> dict[str, str]:
+        return Target.headers(self, room_list=grants.get("room_list", False))
+
+
+def test_missing_grants_are_found_out_once(tmp_path: Path) -> None:
+    async def play(server: Server, _: Api) -> None:
+        whole = target_of(server)
+        poor = Poor(whole.address, whole.key, whole.secret)
+        swept = await Swept().run(poor, concurrency=2)
+        assert set(swept.note.skipped) == {
+            "ListDispatch answered 401: permissions denied",
+            "ListParticipants answered 401: permissions denied",
+        }
+        assert max(swept.note.skipped.values()) < 10  # of 60 rooms
+        assert sorted(swept.note.notes) == [
+            "it was not asked of the other rooms: ListDispatch answered 401: permissions denied",
+            "it was not asked of the other rooms: ListParticipants answered 401: permissions denied",
+        ]
+        assert len(swept.listed(RoomsListed)[0].rooms) == 60
+        assert not swept.note.unusable
+
+    on_server(tmp_path, play, rooms=60)
+
+
 def test_rooms_that_vanish_meanwhile_are_no_gap_and_cost_little(tmp_path: Path) -> None:
     async def play(server: Server, _: Api) -> None:
         def delete() -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 #: What is never needed and is large, secret or personal; livekit-protocol 1.0 has these fields, too.
 _LEFT_OUT: Final = ("turn_password", "enabled_codecs", "metadata", "layers", "codecs")
 LIST_DISPATCH: Final = "AgentDispatchService/ListDispatch"
+LIST_PARTICIPANTS: Final = "RoomService/ListParticipants"
 
 
 class Client:
@@ -57,9 +58,7 @@ class Client:
     async def list_participants(self, room: str, headers: dict[str, str]) -> Exchange:
         """Who is in the room; nobody when there is no such room. `headers` are those of `admin`."""
         request = api.ListParticipantsRequest(room=room)
-        return await self._call(
-            "RoomService/ListParticipants", {"room": room}, request, headers, api.ListParticipantsResponse
-        )
+        return await self._call(LIST_PARTICIPANTS, {"room": room}, request, headers, api.ListParticipantsResponse)
 
     async def list_dispatch(self, room: str, headers: dict[str, str]) -> Exchange:
         """The room's dispatches; 503 after 3 s when the room is in no node's memory. `headers` are those of `admin`."""
