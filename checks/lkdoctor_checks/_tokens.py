@@ -25,8 +25,11 @@ def version_of(token: Token, evidence: Evidence) -> str:
     if token.server_version:
         return token.server_version
     known = {one.version for one in evidence.runs if one.version}
-    if evidence.probes.server is not None and evidence.probes.server.version:
-        known.add(evidence.probes.server.version)
+    server = evidence.probes.server
+    if server is not None and server.is_cloud:
+        return ""  # its versions are those of another server
+    if server is not None and server.version:
+        known.add(server.version)
     return known.pop() if len(known) == 1 else ""
 
 

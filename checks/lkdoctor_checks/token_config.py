@@ -107,6 +107,7 @@ def token_no_agents(tokens: Tokens, evidence: Evidence) -> Iterator[Finding | In
             or lost(claims)
             or token_claims.granted(claims, "hidden", None)
             or token_rules.dependent(claims, None)
+            or all(token_rules.fate(token, one).refused for one in _tokens.versions(token, evidence))
         ):
             continue
         yield _tokens.finding(

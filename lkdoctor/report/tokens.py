@@ -82,8 +82,11 @@ def version_of(token: Token, stories: Stories) -> str:
     if token.server_version:
         return token.server_version
     known = {one.version for one in stories.runs if one.version}
-    if stories.server is not None and stories.server.version:
-        known.add(stories.server.version)
+    server = stories.server
+    if server is not None and server.is_cloud:
+        return ""  # its versions are those of another server
+    if server is not None and server.version:
+        known.add(server.version)
     return known.pop() if len(known) == 1 else ""
 
 
