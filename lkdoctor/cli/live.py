@@ -92,13 +92,19 @@ def collectors(live: Live, rooms: tuple[str, ...], record: Record | None) -> lis
     from lkdoctor.collect import connection
     from lkdoctor.collect.server_api import sweep as server_api
 
+    # Each answer has less time than the whole: a server that stays silent is told by the step that it was silent at.
+    one_answer = min(connection.STEP_SECONDS, live.timeout / 2)
+
+    async def walk(target: Target, gathered: Gathered, say: Say) -> None:
+        await connection.walk(target, gathered, say, one_answer)
+
     async def sweep(target: Target, gathered: Gathered, say: Say) -> None:
         await server_api.collect(
             target, gathered, say, rooms=rooms, watch=live.watch or 0.0, timeout=live.timeout, record=record
         )
 
     found = [
-        Collector("connection", "the connection", connection.collect, live.timeout),
+        Collector("connection", "the connection", walk, live.timeout),
         # It ends by itself, with what it has; the limit here is for what it did not foresee.
         Collector("api", "the server's API", sweep, live.timeout + (live.watch or 0.0) + _SLACK),
     ]

@@ -125,8 +125,8 @@ def words(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
 
 
-def evidence(function: Command) -> Command:
-    """The options that say what is read."""
+def inputs(function: Command) -> Command:
+    """The files that are read."""
     for option in reversed(
         [
             click.argument("paths", nargs=-1, type=click.Path(path_type=str)),
@@ -137,13 +137,23 @@ def evidence(function: Command) -> Command:
                 metavar="FILE",
                 help="A file that is a server log, whatever it looks like ('-' is stdin). Repeatable.",
             ),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def evidence(function: Command) -> Command:
+    """The files that are read, and what of them."""
+    for option in reversed(
+        [
             click.option("--since", type=TimeType(), help="Leave out what is older: 2026-01-31T12:00:00Z, Unix, 10m."),
             click.option("--until", type=TimeType(), help="Leave out what is younger."),
             click.option("--jobs", type=click.IntRange(min=1), help="Processes to read with [default: all cores]."),
         ]
     ):
         function = option(function)
-    return function
+    return inputs(function)
 
 
 def live(function: Command) -> Command:

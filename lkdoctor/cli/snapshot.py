@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command("snapshot")
-@options.evidence
+@options.inputs
 @options.live
 @options.more_evidence
 @click.option(
@@ -30,16 +30,13 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     metavar="FILE.zip|FOLDER",
-    help="Where the case goes; .zip makes one file. [default: lkdoctor-case-DATE.zip]",
+    help="Where the case goes; .zip makes one file [default: lkdoctor-case-DATE.zip].",
 )
 @click.option("--force", is_flag=True, help="Replace an older case of that name.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but the case's name.")
 def command(
     paths: tuple[str, ...],
     logs: tuple[str, ...],
-    since: float | None,
-    until: float | None,
-    jobs: int | None,
     live: options.Live,
     tokens: tuple[str, ...],
     apis: tuple[str, ...],
@@ -63,13 +60,10 @@ def command(
     from lkdoctor.collect.snapshot.case_file import CaseFile, CaseFileError
     from lkdoctor.report.build import Settings
 
-    if since is not None or until is not None:
-        raise click.UsageError("--since and --until are for reading: `lkdoctor check CASE --since …`; a case holds all")
     options.sensible(live, for_token=bool(tokens))
     target = Path(output or f"lkdoctor-case-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.zip")
-    wish = pipeline.Wish(
-        paths, logs, jobs=jobs, quiet=quiet, settings=Settings(rooms=rooms), live=live, apis=apis, tokens=tokens
-    )
+    asked = Settings(rooms=rooms)
+    wish = pipeline.Wish(paths, logs, quiet=quiet, settings=asked, live=live, apis=apis, tokens=tokens)
     case = CaseFile(target, force)
     try:
         _outside(target, paths)
@@ -164,6 +158,6 @@ def _told(target: Path, manifest: dict[str, Any]) -> list[str]:
         dropped = sum(one.get("left_out", {}).values())
         more = f", {counted(dropped, 'line')} left out" if dropped else ""
         lines.append(f"  {one['name']}  {one['kind'].replace('_', ' ')}, {one['bytes']:,} bytes{more}")
-    lines.append(f"Masked: {', '.join(words) or 'nothing had to be'}; case.json says what in which file.")
+    lines.append(f"Masked, each time counted: {', '.join(words) or 'nothing'}; case.json says what in which file.")
     lines.append(f"Look into it before you send it. `lkdoctor check {target}` reads it.")
     return lines

@@ -287,8 +287,14 @@ class Text:
         for one in self.report.sources:
             told = any(one.name in finding.message for finding in self.report.findings if finding.code == "LKD903")
             notes = [*([one.unusable] if one.unusable and not told else []), *one.notes]
-            notes += [f"{number:,} records skipped: {reason}" for reason, number in sorted(one.skipped.items())]
+            what = "missing" if "://" in one.name else "skipped"  # of a live server answers, of a file its records
+            notes += [
+                f"{counted(number, 'answer' if what == 'missing' else 'record')} {what}: {reason}"
+                for reason, number in sorted(one.skipped.items())
+            ]
             for note in notes:
+                if any(note.rpartition(": ")[2] in gap or note in gap for gap in self.report.gaps):
+                    continue
                 lines += self.screen.wrap(f"{one.name}: {note}", "  - ")
         return self._head("About the input") + lines if lines else []
 
