@@ -215,44 +215,42 @@ def agent_never_joined(probes: Probes) -> Iterator[Finding | Inconclusive]:
 
 @check(NO_AUDIO_TRACK)
 def agent_silent(probes: Probes) -> Iterator[Finding | Inconclusive]:
-    """The agent came into the room, where a visible person with a microphone was, and published no audio.
+    """The agent came into the room of the test call, where a visible person with a microphone was, and published no audio.
 
-    An agent with an AgentSession publishes its track as soon as it has linked a person, within 5 s in tests, whether it
-    speaks or not. So its absence counts, with medium confidence, when `lk.agent.state` was seen and never said `speaking`.
-    With low confidence where it may be meant: a state `speaking` without a track is a session with `audio_output` off,
-    and no state at all is an agent without AgentSession, such as a transcriber. An agent that left again is left open.
+    An agent with an AgentSession publishes its track as soon as it has linked a person, whether it speaks or not. But one
+    that writes only (`audio_output` off) looks the same, down to `lk.agent.state` at `listening`, and so does an agent
+    without AgentSession, such as a transcriber: both were played. So this is said with low confidence, unless the same name
+    published audio in another of the calls; then with medium. An agent that left the room again is left open.
     """
     for name, runs in by_name(probes).items():
-        for one in runs:
-            step = one.step("audio")
-            if step is not None and step.trouble == "lost":
-                yield Inconclusive(
-                    _subject(name),
-                    f"{words.quoted(name)} came and left the room of the test call again: {step.detail}.",
-                    "The worker's log says why its job ended.",
-                    proof(one, "joined", "audio"),
-                )
-                break
+        left = [one for one in runs if (step := one.step("audio")) is not None and step.trouble == "lost"]
+        if left and not any(one.error for one in left):
+            yield Inconclusive(
+                _subject(name),
+                f"{words.quoted(name)} came into the room of the test call and left it again, without an audio track.",
+                "The worker's log says why its job ended.",
+                proof(left[0], "joined", "audio"),
+            )
         failed = [
             one for one in runs if one.visitor and (step := one.step("audio")) is not None and step.trouble == "never"
         ]
         if not failed:
             continue
         states = list(dict.fromkeys(state for one in failed for state in one.states))
-        meant = not states or "speaking" in states
-        if not states:
-            told = " It shows no lk.agent.state, so it may be an agent that is not meant to speak."
-        elif "speaking" in states:
-            told = " It was in the state `speaking`, so its session has no audio output, which may be meant."
+        heard = [one for one in runs if one.reached("audio")]
+        if heard:
+            told = f" In {words.counted(len(heard), 'other call')} it did."
+        elif states:
+            told = f" Its lk.agent.state was {words.listed(states)}: fine if it only writes (audio output off)."
         else:
-            told = f" Its state was {words.listed(states)}: a session runs, and it has linked nobody."
+            told = " It shows no lk.agent.state: fine if it is not meant to speak."
         yield Finding(
             NO_AUDIO_TRACK,
             _subject(name),
             f"{words.quoted(name)} was in the room with a visible person, and published no audio track{_of(failed, runs)}.{told}",
             NO_AUDIO_TRACK.severity,
-            Confidence.LOW if meant else Confidence.MEDIUM,
-            {"agent_name": name, "calls": len(runs), "states": states},
+            Confidence.MEDIUM if heard else Confidence.LOW,
+            {"agent_name": name, "calls": len(runs), "silent": len(failed), "states": states},
             tuple(place for one in failed[:2] for place in proof(one, "visitor", "joined", "state", "audio")),
             (
                 Fix(
