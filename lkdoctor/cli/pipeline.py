@@ -148,6 +148,9 @@ def learn(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interru
     gathered.snapshots = [one for one in gathered.snapshots if _within(wish, one.at)]
     target = None
     gaps = recorded_gaps(wish.paths)
+    # A recorded probe that ended early is a gap as the live one was; a case's own list may have it already.
+    errors = [one.error.rstrip(".") for one in gathered.probes if one.error]
+    gaps += [f"{_PROBE} ended early: {error}." for error in errors if not any(error in gap for gap in gaps)]
     if wish.live.asked or wish.tokens:
         from lkdoctor.cli import live  # what talks to servers is heavy
         from lkdoctor.collect.credentials import CredentialsError

@@ -158,7 +158,8 @@ class TestGrid:
 def judged(collected: Collected, diagnosis: engine.Diagnosis) -> str:
     """The verdict on what was read."""
     stories = collected.stories
-    return verdict(diagnosis.findings, stories.dispatches, hides_info=stories.coverage.hides_info)
+    told = verdict(diagnosis.findings, stories.dispatches, hides_info=stories.coverage.hides_info)
+    return "inconclusive" if told == "healthy" and collected.gaps else told
 
 
 BOTH = [case for case in CASES if evidence_of(case) == ["server_log"] and (case / "api.jsonl").is_file()]
