@@ -72,18 +72,15 @@ def read_tokens(live: Live, tokens: tuple[str, ...], target: Target | None, gath
 
     Raises:
         TokenInputError: a file cannot be read.
+        CredentialsError: an option names a key or a project that is not there.
     """
     if not tokens:
         return
-    from lkdoctor.collect.credentials import CredentialsError
+    from lkdoctor.cli.token import pair_of
     from lkdoctor.collect.token import read_tokens as read
 
-    pair = target
-    if pair is None:
-        try:
-            pair = target_of(live, keyless=True)
-        except CredentialsError:
-            pair = None  # without a secret the signature stays unchecked, which the report says
+    # Without a secret the signature stays unchecked, which the report says.
+    pair = target if target is not None else pair_of(live.key, live.secret, live.project)
     read(tokens, gathered, pair)
 
 

@@ -169,3 +169,15 @@ def test_the_real_command_reads_stdin() -> None:
     assert done.status == 0, done.err
     assert "signature right" in done.out
     assert token not in done.out + done.err
+
+
+def test_check_takes_a_token_and_the_same_credentials(tmp_path: Path) -> None:
+    path = tmp_path / "t.jwt"
+    path.write_text(create("--agent", "a"))
+    done = call("check", "--token", str(path))
+    assert done.exit_code == 0, done.output
+    assert "signature right" in done.stdout
+    for broken in (("check", "--token", str(path)), ("token", "inspect", str(path))):
+        done = call(*broken, "--project", "absent")
+        assert done.exit_code == 2
+        assert "absent" in done.stderr
