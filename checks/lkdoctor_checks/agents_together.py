@@ -64,9 +64,8 @@ def _deaf_finding(group: Sequence[str], hit: list[tuple[Room, list[tuple[str, Ag
         DEAF_AGENTS,
         Subject("agent", id="+".join(sorted(set(group)))),
         f"{words.listed(words.quoted(name) for name in group)} stand in "
-        f"{words.listed(words.marked(each.name) for each, _ in hit)} without a person, and "
-        f"{words.listed(words.quoted(name) for name in names)} published no track and never spoke: "
-        f"{'they accept' if len(names) > 1 else 'it accepts'} people only, not agents.",
+        f"{words.listed(words.marked(each.name) for each, _ in hit)} without a person, and {_who(names, group)} "
+        f"published a track or spoke: {'they accept' if len(names) > 1 else 'it accepts'} people only, not agents.",
         DEAF_AGENTS.severity,
         Confidence.MEDIUM,
         {
@@ -98,6 +97,13 @@ def _deaf_finding(group: Sequence[str], hit: list[tuple[Room, list[tuple[str, Ag
         first_at=max((one.joined_at or 0.0 for _, one in hit[0][1]), default=None),
         last_at=room.looked_at,
     )
+
+
+def _who(deaf: Sequence[str], group: Sequence[str]) -> str:
+    """`none of them`, or `"driver-agent" never`."""
+    if len(deaf) == len(set(group)):
+        return "none of them"
+    return f"{words.listed(words.quoted(name) for name in deaf)} never"
 
 
 def _present(room: Room, group: Sequence[str]) -> list[tuple[str, AgentParticipant]]:
