@@ -19,7 +19,7 @@ _TOKEN: Final = Subject("token", id="/twirp")
 
 
 @check(API_KEY_UNKNOWN)
-def key_unknown_here(steps: Steps) -> Iterator[Finding]:
+def key_unknown_here(steps: Steps) -> Iterator[Finding | Inconclusive]:
     """lkdoctor's own API call was refused: the key that it found is none of this server's.
 
     The answer is 401 `invalid API key`. The finding says where the key came from: an option, the environment, a line of a
@@ -44,6 +44,15 @@ def key_unknown_here(steps: Steps) -> Iterator[Finding]:
                     verify=(f"lkdoctor check --url {words.shell(walk.shown)}",),
                 ),
             ),
+        )
+
+    for walk, step in _refused(steps, "token"):
+        # Hosted servers word it in their own way: which of key, secret and time it is, nobody can tell.
+        yield Inconclusive(
+            Subject("server", id=walk.shown),
+            f'{walk.shown} refuses the token, and its words do not say why ("{step.error}").',
+            "Compare key, secret and clock with the server's.",
+            (step.place,),
         )
 
 

@@ -83,7 +83,7 @@ def _what(step: Step, walk: way.Walk) -> str:
         case _, "no-route" | "not-livekit" | "not-http":
             return f"something answers there, and it is not LiveKit's API at this path{said}"
         case _, "denied":
-            return f"something before the server refuses {step.target} with {step.status}{said}"
+            return f"{step.target} is refused with {step.status}{said}, which are not livekit-server's words"
         case _:
             return f"{step.target} is not answered{said}"
 

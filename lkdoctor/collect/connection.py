@@ -16,15 +16,17 @@ What it leaves on the server, measured on 1.8.4, 1.9.12, 1.11.0 and 1.13.5: no r
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin
 
 import msgspec
 
+from lkdoctor.collect import asking
 from lkdoctor.collect.address import AddressError, parse
 from lkdoctor.collect.knock import Answer, Knocker
 from lkdoctor.collect.target import Target
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 SOURCE: Final = "connection"
-NOBODY: Final = "lkdoctor-nobody"  # a room that is never made
 STEP_SECONDS: Final = 5.0
 _ORIGINS: Final = {"url": "url", "key": "key", "secret": "signed_with"}
 _HOPS: Final = 3  # redirects that are followed
@@ -163,13 +164,14 @@ class _Way:
     async def _speak(self, knocker: Knocker) -> str | None:
         """HTTP, the API and the websockets; returns the address that the API has moved to, if it has."""
         self.say(f"asking {self.target.http_url}")
-        root = await knocker.get(f"{self.target.http_url}/", {})
+        root = await asking.root(knocker, self.target)
         address = self.target.address
-        mute = root.trouble in {"reset", "not-http"} and not address.secure
+        mute = root.answer.trouble in {"reset", "not-http"} and not address.secure
         if mute and await speaks_tls(address.host, address.port, self.seconds):
-            root = replace(root, trouble="is-tls", error=f"{root.error}; a TLS handshake works")
-        self._answered("http", "/", root, ok=root.status > 0 and root.trouble in {"", "redirect"})
-        if root.status == 0 or root.trouble == "is-tls":
+            words = f"{root.answer.error}; a TLS handshake works"
+            root = replace(root, answer=replace(root.answer, trouble="is-tls", error=words))
+        self._answered(root)
+        if root.answer.status == 0 or root.answer.trouble == "is-tls":
             self._give_up("http")
             return None
         if not self.target.has_key:
@@ -177,69 +179,39 @@ class _Way:
             self._not_tried("twirp", "API", reason)
             self._not_tried("upgrade", "/agent and /rtc", reason)
             return None
-        first = await self._call(knocker, "RoomService/ListRooms", {"names": [NOBODY]}, "roomList", {"room_list": True})
-        if first.trouble == "redirect":
+        self.say("calling ListRooms")
+        first = await asking.list_rooms(knocker, self.target)
+        self._answered(first)
+        trouble = first.answer.trouble
+        if trouble == "redirect":
             self._not_tried("upgrade", "/agent and /rtc", "the API has moved; see the steps after this")
-            return first.location
-        if first.trouble in _TOKEN_TROUBLES:
+            return first.answer.location
+        if trouble in _TOKEN_TROUBLES:
             self._not_tried("upgrade", "/agent and /rtc", "the server refuses the token")
             return None
-        if first.trouble == "gateway" or (first.trouble and not first.status):
+        if trouble == "gateway" or (trouble and not first.answer.status):
             self._not_tried("upgrade", "/agent and /rtc", "the API does not answer")
             return None
-        if not first.trouble:
-            await self._call(
-                knocker,
-                "RoomService/ListParticipants",
-                {"room": NOBODY},
-                "roomAdmin",
-                {"room_admin": True, "room": NOBODY},
-            )
-            await self._dispatch_service(knocker)
-        await self._sockets(knocker)
+        self.say("calling the API and opening websockets")
+        calls = [asking.list_participants, asking.dispatch_service] if first.ok else []
+        await self._all(
+            *(call(knocker, self.target) for call in calls),
+            *(asking.socket(knocker, self.target, path) for path in asking.SOCKETS),
+        )
         return None
 
-    async def _call(
-        self, knocker: Knocker, call: str, content: dict[str, Any], grant: str, grants: dict[str, Any]
-    ) -> Answer:
-        self.say(f"calling {call}")
-        url = f"{self.target.http_url}/twirp/livekit.{call}"
-        answer = await knocker.post(url, self.target.headers(**grants), content)
-        if not answer.trouble and not (answer.is_json and (answer.status == 200 or answer.twirp_code == "not_found")):
-            answer = replace(answer, trouble=_unlike_livekit(answer), error=answer.words)
-        self._answered("twirp", call, answer, ok=not answer.trouble, values={"grant": grant})
-        return answer
-
-    async def _dispatch_service(self, knocker: Knocker) -> None:
-        call = "AgentDispatchService/ListDispatch"
-        url = f"{self.target.http_url}/twirp/livekit.{call}"
-        answer = await knocker.get(url, self.target.headers(room_admin=True, room=NOBODY))
-        if not answer.trouble and not answer.twirp_code:
-            answer = replace(answer, trouble=_unlike_livekit(answer), error=answer.words)
-        self._answered("twirp", call, answer, ok=not answer.trouble, values={"grant": "", "method": "GET"})
-
-    async def _sockets(self, knocker: Knocker) -> None:
-        join = {"room_join": True, "room": NOBODY}
-        for path, grants, right in (
-            ("/agent", {"agent": True}, ""),
-            ("/rtc", join, "identity cannot be empty"),
-            ("/rtc/v1", join, "join_request is required"),
-        ):
-            self.say(f"opening {path}")
-            answer = await knocker.upgrade(
-                f"{self.target.ws_url.replace('ws', 'http', 1)}{path}", self.target.headers(**grants)
-            )
-            through = answer.status == 101 or (answer.status == 400 and bool(right) and right in answer.text)
-            if path == "/rtc/v1" and answer.status == 404 and "404 page not found" in answer.text:
-                continue  # servers before it have no such path, and clients then take /rtc
-            if not through and not answer.trouble:
-                lost = answer.status == 404 and not answer.text
-                answer = replace(
-                    answer, trouble="not-upgraded" if lost else _unlike_livekit(answer), error=answer.words
-                )
-            if through:
-                answer = replace(answer, trouble="", error=answer.text.strip())
-            self._answered("upgrade", path, answer, ok=through or answer.trouble == "grant", values={})
+    async def _all(self, *requests: Coroutine[Any, Any, asking.Tried | None]) -> None:
+        """All at once, for the way may be long; their steps in this order."""
+        tasks = [asyncio.ensure_future(one) for one in requests]
+        try:
+            for task in tasks:
+                tried = await task
+                if tried is not None:
+                    self._answered(tried)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self, location: str) -> None:
         """Walk on from where the API has moved to, when it is the same API elsewhere."""
@@ -257,17 +229,17 @@ class _Way:
             self.target = replace(self.target, key="", secret="")
         await self.go()
 
-    def _answered(
-        self, name: StepName, what: str, answer: Answer, *, ok: bool, values: dict[str, Any] | None = None
-    ) -> None:
+    def _answered(self, tried: asking.Tried) -> None:
+        answer = tried.answer
         self.answers.append(answer)
-        more = {"location": answer.location} if answer.trouble == "redirect" else {}
-        more |= {"server": answer.headers["server"]} if "server" in answer.headers else {}
+        values = {"base": self.target.http_url, **tried.values}
+        if answer.trouble == "redirect":
+            values["location"] = answer.location
+        if "server" in answer.headers:
+            values["server"] = answer.headers["server"]
         failed = Failed(answer.trouble, answer.error)
-        self.note(
-            name, what, answer.sent, answer.came - answer.sent, failed, ok=ok, status=answer.status,
-            values={"base": self.target.http_url, **(values or {}), **more},
-        )  # fmt: skip
+        took = answer.came - answer.sent
+        self.note(tried.name, tried.what, answer.sent, took, failed, ok=tried.ok, status=answer.status, values=values)
 
     def clock(self) -> None:
         """How far the other side's clock is from ours, from the Date of every answer, each good to a second.
@@ -289,12 +261,6 @@ class _Way:
             0.0,
             values={"offset": round((low + high) / 2, 2), "error": round((high - low) / 2, 2), "answers": number},
         )
-
-
-def _unlike_livekit(answer: Answer) -> str:
-    if answer.status == 404:
-        return "no-route"
-    return "server-error" if answer.status >= 500 else "not-livekit"
 
 
 def told(step: Step) -> str:

@@ -163,6 +163,8 @@ def _sorted(answer: Answer) -> Answer:
         return _with(answer, "redirect", f"{answer.status} to {answer.location}")
     if answer.status in {401, 403}:
         kind = next((name for name, pattern in _REFUSALS if pattern.search(answer.text)), "denied")
+        if kind == "denied" and answer.twirp_code in {"unauthenticated", "permission_denied"}:
+            kind = "token"  # the API's own refusal, in words that are not known here
         return _with(answer, kind, words)
     if answer.status in {502, 503, 504} and not answer.twirp_code:
         return _with(answer, "gateway", words)

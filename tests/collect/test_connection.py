@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from lkdoctor.collect.connection import read_steps, told, write_steps
@@ -15,7 +16,7 @@ from lkdoctor.dispatch.connection import Step
 from lkdoctor.dispatch.stories import join
 from lkdoctor.doctor import engine
 from lkdoctor.doctor.evidence import Evidence, Steps
-from lkdoctor.doctor.finding import Severity
+from lkdoctor.doctor.finding import Confidence, Severity
 from lkdoctor.doctor.loader import load
 from lkdoctor.doctor.registry import Check
 from lkdoctor.redact import mask
@@ -126,6 +127,40 @@ def test_a_secret_in_a_file_from_elsewhere_is_masked() -> None:
     gathered = read([json.dumps(line).encode()])
     assert "eyJ" not in gathered.steps[0].error
     assert "eyJ" not in "".join(quote.text for quote in gathered.quotes.values())
+
+
+def test_a_refusal_in_unknown_words_is_a_question() -> None:
+    """Which of key, secret and clock it is stays open; nothing is called healthy, nothing is guessed."""
+    gathered = read(lines_of(FIXTURES / "reach-key-unknown"))
+    steps = [
+        msgspec.structs.replace(one, trouble="token", error="no way") if one.trouble == "key" else one
+        for one in gathered.steps
+    ]
+    judged = diagnose(steps, gathered)
+    assert judged.findings == ()
+    assert [one.code.number for one in judged.questions] == [104]
+
+
+def test_a_date_that_does_not_explain_the_refusal() -> None:
+    """The server refuses the token for its time, and the measured clock is right: a proxy wrote the Date."""
+    gathered = read(lines_of(FIXTURES / "reach-clock-ahead"))
+    steps = [
+        msgspec.structs.replace(one, values={**one.values, "offset": 0.1}) if one.name == "clock" else one
+        for one in gathered.steps
+    ]
+    [found] = diagnose(steps, gathered).findings
+    assert (found.code.number, found.confidence) == (106, Confidence.MEDIUM)
+    assert "proxy" in found.message
+
+
+def test_a_proxys_404_does_not_tell_the_servers_age() -> None:
+    gathered = read(lines_of(FIXTURES / "reach-no-dispatch-service"))
+    page = read(lines_of(FIXTURES / "reach-agent-no-location"))
+    words = next(one.error for one in page.steps if one.trouble == "no-route")
+    steps = [msgspec.structs.replace(one, error=words) if one.trouble == "no-route" else one for one in gathered.steps]
+    judged = diagnose(steps, gathered)
+    assert judged.findings == ()
+    assert [one.code.number for one in judged.questions] == [108]
 
 
 def test_several_walks_in_one_report() -> None:

@@ -23,7 +23,8 @@ from fixtures.lab.proxies import PLAIN, Virtual, authority, certificate, locatio
 from fixtures.lab.scenarios import REGISTRY
 from fixtures.lab.servers import HOST, KEY, SECRET, Server, running
 from fixtures.lab.verify import verify
-from lkdoctor.collect.connection import NOBODY, Say, walk
+from lkdoctor.collect.asking import NOBODY
+from lkdoctor.collect.connection import Say, walk
 from lkdoctor.collect.credentials import resolve
 from lkdoctor.collect.gathered import Gathered
 from tests.live.test_check_url import lkdoctor
