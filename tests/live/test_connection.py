@@ -22,7 +22,7 @@ from fixtures.lab.paths import FIXTURES
 from fixtures.lab.proxies import PLAIN, Virtual, authority, certificate, locations, nginx, slowed, tls_lines, trusting
 from fixtures.lab.scenarios import REGISTRY
 from fixtures.lab.servers import HOST, KEY, SECRET, Server, running
-from fixtures.lab.verify import verify
+from fixtures.lab.verify import differences, verify
 from lkdoctor.collect.asking import NOBODY
 from lkdoctor.collect.connection import Say, walk
 from lkdoctor.collect.credentials import resolve
@@ -123,6 +123,16 @@ def replayed() -> dict[str, list[str]]:
 @pytest.mark.parametrize("name", REPRESENTATIVE)
 def test_recording_still_holds(name: str, replayed: dict[str, list[str]]) -> None:
     assert replayed[name] == []
+
+
+def test_a_recording_that_differs_is_told(tmp_path: Path) -> None:
+    """`verify` must be able to fail: one step that ended otherwise, and it names that step."""
+    name = "reach-agent-not-upgraded"
+    steps = (FIXTURES / name / "connection.jsonl").read_text("utf-8")
+    (tmp_path / "connection.jsonl").write_text(steps.replace("not-upgraded", "no-route"), encoding="utf-8")
+    found = differences(REGISTRY[name], FIXTURES / name, tmp_path)
+    assert len(found) == 2
+    assert all("upgrade /agent 404" in one for one in found)
 
 
 def test_the_command_past_a_proxy(tmp_path: Path) -> None:
