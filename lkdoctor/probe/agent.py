@@ -96,6 +96,8 @@ class _Visit:
     lost: ProbeError | None = None
     _first_seen: dict[str, float] = field(default_factory=dict)
     _last_seen: dict[str, float] = field(default_factory=dict)
+    _first_audio: dict[str, float] = field(default_factory=dict)
+    _states: dict[str, list[tuple[str, float]]] = field(default_factory=dict)  # by identity, each with when it came
     _listed: dict[str, Agent] = field(default_factory=dict)
     _list_again: float = 0.0
 
@@ -234,9 +236,15 @@ class _Visit:
         while not all(one.over for one in self.watched):
             people = await self._people()
             now = time.monotonic()
-            for identity in people:
+            # Whose agent it is, ListDispatch says up to 5 s later; what it did until then is kept.
+            for identity, agent in people.items():
                 self._first_seen.setdefault(identity, now)
                 self._last_seen[identity] = now
+                if agent.audio:
+                    self._first_audio.setdefault(identity, now)
+                states = self._states.setdefault(identity, [])
+                if agent.state and (not states or states[-1][0] != agent.state):
+                    states.append((agent.state, now))
             for one in self.watched:
                 if not one.over and one.job is not None:
                     await self._follow(one, people.get(one.run.identity), now, since)
@@ -255,19 +263,19 @@ class _Visit:
                 return
             one.joined_at = self._first_seen[run.identity]
             recorder.done("joined", since, f"{run.identity} is in the room", until=one.joined_at)
-        if agent is None:
+        states = self._states.get(run.identity, [])
+        if states and not run.states:
+            recorder.done("state", since, f"lk.agent.state is {states[0][0]}", until=states[0][1])
+        run.states = [state for state, _ in states]
+        heard_at = self._first_audio.get(run.identity)
+        if heard_at is not None:
+            recorder.done("audio", since, "the first audio track is there", until=heard_at)
+            one.over = True
+        elif agent is None:
             await self._still_ours()
             stayed = self._last_seen[run.identity] - one.joined_at
             told = f"{run.identity} left the room {stayed:.1f} s after it had joined, without an audio track"
             recorder.done("audio", since, told, ok=False, trouble="lost")
-            one.over = True
-            return
-        if agent.state and run.states[-1:] != [agent.state]:
-            run.states.append(agent.state)
-            if len(run.states) == 1:
-                recorder.done("state", since, f"lk.agent.state is {agent.state}")
-        if agent.audio:
-            recorder.done("audio", since, "the first audio track is there")
             one.over = True
         elif not run.visitor:
             recorder.skipped("audio", "nobody was in the room, and default agents publish nothing without a person")
