@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from lkdoctor.dispatch.model import Outcome, Room, Wanted
 from lkdoctor.doctor.codes import IMPLICIT_DISPATCH_ONLY, NEVER_ASKED
 from lkdoctor.doctor.evidence import Dispatches, Listed, Rooms
-from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
+from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _listed as seen
 from lkdoctor_checks import _words as words
@@ -23,7 +23,7 @@ def expected_only_implicit(rooms: Rooms, wanted: Wanted, listed: Listed) -> Iter
     unnamed dispatch, of which no job came. Without `--expect` nothing is said: such a room is also what two people make
     who talk to each other. Nor is anything said when another room names an agent: then these are without one by choice."""
     names = [name for name in wanted.agents if name]
-    if not names or not listed.sampled.every_room:
+    if not names:
         return
     every = [room for room in rooms if seen.alone(room)]
     if any(words.wanted(one) for room in every for one in room.dispatches) or any(_named(room) for room in every):
@@ -80,10 +80,10 @@ def _only_implicit(room: Room) -> bool:
 def expected_never_asked(
     dispatches: Dispatches, rooms: Rooms, wanted: Wanted, listed: Listed
 ) -> Iterator[Finding | Inconclusive]:
-    """From the API: `--expect` names an agent, and no dispatch of any open room names it, in complete listings of all
-    rooms. It is no more than that: a room that has closed took its dispatches with it."""
-    if not listed.sampled.every_room:
-        return
+    """From the API: `--expect` names an agent, and no dispatch of any open room names it, in complete lists of their
+    dispatches. For all rooms it is no more than worth knowing: one that has closed took its dispatches with it. Where
+    `--room` chose the room in which the agent is expected, and a person has been there for 10 s, it is a warning."""
+    chosen = not listed.sampled.every_room
     asked_for = {one.agent_name for one in dispatches} | {
         name for room in rooms for ask in room.asks for name in ask.names
     }
@@ -100,8 +100,9 @@ def expected_never_asked(
         yield Finding(
             NEVER_ASKED,
             Subject("agent", agent_name=name),
-            f"None of {words.counted(len(looked), 'room')} that the API listed has a dispatch of {words.quoted(name)}.",
-            NEVER_ASKED.severity,
+            f"No dispatch names {words.quoted(name)} in {words.listed(words.marked(room.name) for room in looked)}, "
+            + ("which was to be looked at for it." if chosen else "and these are all rooms that are open."),
+            Severity.WARNING if chosen and _people_wait(looked) else NEVER_ASKED.severity,
             Confidence.MEDIUM,
             {"agent_name": name, "rooms": sorted({room.name for room in looked})[:SHOWN]},
             words.spread(place for room in looked for place in room.proof[:1]),
@@ -116,3 +117,8 @@ def expected_never_asked(
             first_at=listed.sampled.first_at,
             last_at=listed.sampled.last_at,
         )
+
+
+def _people_wait(rooms: list[Room]) -> bool:
+    """Has a person been in one of these rooms for long enough to be served?"""
+    return any(seen.waiting(room, WAITED) for room in seen.lives(rooms))

@@ -241,6 +241,18 @@ class TestExpected:
         assert found(codes.IMPLICIT_DISPATCH_ONLY, stories) == []
         assert found(codes.NEVER_ASKED, stories) == []
 
+    @pytest.mark.parametrize(("joined", "severity"), [(0.0, Severity.WARNING), (15.0, Severity.INFO)])
+    def test_a_chosen_room(self, joined: float, severity: Severity) -> None:
+        """`--room` with `--expect`: the agent must be asked for there, once somebody waits; the rest of the server is no
+        matter."""
+        here = look(20, speaking(joined=joined), agent())
+        chosen = [rooms(20, room(), complete=False), *here[1:]]
+        (one,) = found(codes.NEVER_ASKED, told(chosen, expect=("billing-agent",)))
+        assert one.severity is severity
+        unnamed = look(20, speaking(joined=joined), asked=self.UNNAMED)
+        chosen = [rooms(20, room(), complete=False), *unnamed[1:]]
+        assert len(found(codes.IMPLICIT_DISPATCH_ONLY, told(chosen, expect=(AGENT,)))) == (severity is Severity.WARNING)
+
     def test_an_unnamed_worker_took_it(self) -> None:
         """A room with its unnamed agent has what it should have, or at least somebody to talk to."""
         served = (dispatch("AD_1", job(), agent=""),)
