@@ -61,6 +61,17 @@ class Walk:
         return f"{slash}{path}".rstrip("/")
 
     @property
+    def notes(self) -> list[str]:
+        """What was noted on the URL and the credentials, as sentences."""
+        notes = self.url.values.get("notes", []) if self.url is not None else []
+        return [one for one in notes if isinstance(one, str)] if isinstance(notes, list) else []
+
+    @property
+    def proxied(self) -> str:
+        """The note on a proxy of the environment, which workers go through and lkdoctor does not; empty without one."""
+        return next((one for one in self.notes if "names a proxy" in one), "")
+
+    @property
     def broken(self) -> Step | None:
         """The step without which the server cannot be used; None when an API call was answered by a livekit-server.
 

@@ -267,8 +267,7 @@ def _origins(walk: way.Walk) -> dict[str, str]:
 def _mixed(walk: way.Walk) -> str:
     """A word on a URL and a key that were found in different places."""
     origins = _origins(walk)
-    notes = walk.url.values.get("notes", []) if walk.url is not None else []
-    told = [str(one) for one in notes if isinstance(one, str) and ("another" in one or "belong together" in one)]
+    told = [one for one in walk.notes if "another" in one or "belong together" in one]
     if told:
         return f" {told[0]}"
     if origins["url"] and origins["key"] and _home(origins["url"]) != _home(origins["key"]):

@@ -8,7 +8,7 @@ from typing import Final
 from lkdoctor.dispatch.connection import Step
 from lkdoctor.doctor.codes import SERVER_UNREACHABLE, UPGRADE_BLOCKED, URL_SCHEME
 from lkdoctor.doctor.evidence import Steps
-from lkdoctor.doctor.finding import Finding, Fix, Severity, Subject
+from lkdoctor.doctor.finding import Confidence, Finding, Fix, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _way as way
 from lkdoctor_checks import _words as words
@@ -38,7 +38,9 @@ def server_unreachable(steps: Steps) -> Iterator[Finding]:
 
     ## When it is not a problem
     A proxy may answer `GET /` with anything (404, a page, a redirect to a web site): only the API call counts. A slow server
-    that answers within the time limit is reachable. From another network the same address may work or not.
+    that answers within the time limit is reachable. From another network the same address may work or not, and so it may
+    through a proxy that the environment names (HTTPS_PROXY), which Python workers use and lkdoctor does not: then the
+    finding says so, with medium confidence.
     """
     for one in way.walks(steps):
         step = one.broken
@@ -48,10 +50,11 @@ def server_unreachable(steps: Steps) -> Iterator[Finding]:
         yield way.finding(
             SERVER_UNREACHABLE,
             Subject("server", id=one.shown),
-            f"{one.shown} cannot be used: {_what(step, one)}.",
+            f"{one.shown} cannot be used: {_what(step, one)}.{f' But {one.proxied}' if one.proxied else ''}",
             [step, *(other for other in one.steps if other is not step and other.trouble == step.trouble)],
             {"step": step.name, "trouble": step.trouble, "target": step.target, "error": step.error, "url": one.shown},
             (_unreachable_fix(step, host, one),),
+            confidence=Confidence.MEDIUM if one.proxied else Confidence.HIGH,
         )
 
 

@@ -51,6 +51,7 @@ _Source = dict[str, _Value]
 class _Search:
     """What was looked through, the weightier source first, and what is worth telling about it."""
 
+    environ: Mapping[str, str]
     sources: list[_Source] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -102,7 +103,7 @@ def resolve(
     Raises:
         CredentialsError: something is missing or unusable.
     """
-    search = _Search()
+    search = _Search(environ)
     options = {"url": url, "key": key, "secret": secret}
     search.add({what: (value, _OPTIONS[what]) for what, value in options.items()})
     try:
@@ -212,6 +213,12 @@ def _target(
             if values[what] is None:
                 raise CredentialsError(_missing(what, project, projects, address))
     search.notes += [f"{url.origin} {note}." for note in address.notes]
+    # livekit-agents (Python) takes the first of the two for its websocket, whatever NO_PROXY says.
+    search.notes += [
+        f"environment {name} names a proxy: Python workers go through it, lkdoctor goes straight."
+        for name in ("HTTPS_PROXY", "HTTP_PROXY")
+        if search.environ.get(name)
+    ][:1]
     search.notes += _contradictions(search, address)
     return Target(
         address,

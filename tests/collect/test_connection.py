@@ -153,6 +153,19 @@ def test_a_date_that_does_not_explain_the_refusal() -> None:
     assert "proxy" in found.message
 
 
+def test_a_way_that_workers_do_not_go() -> None:
+    """Where the environment names a proxy, a port that lkdoctor cannot reach may be open to workers."""
+    gathered = read(lines_of(FIXTURES / "reach-nothing-listens"))
+    note = "environment HTTPS_PROXY names a proxy: Python workers go through it, lkdoctor goes straight."
+    steps = [
+        msgspec.structs.replace(one, values={**one.values, "notes": [note]}) if one.name == "url" else one
+        for one in gathered.steps
+    ]
+    [found] = diagnose(steps, gathered).findings
+    assert (found.code.number, found.confidence) == (101, Confidence.MEDIUM)
+    assert note in found.message
+
+
 def test_a_proxys_404_does_not_tell_the_servers_age() -> None:
     gathered = read(lines_of(FIXTURES / "reach-no-dispatch-service"))
     page = read(lines_of(FIXTURES / "reach-agent-no-location"))

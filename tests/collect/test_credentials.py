@@ -103,6 +103,13 @@ def test_blanks_and_quotes_are_left_out_and_told(tmp_path: Path) -> None:
     ]
 
 
+def test_a_proxy_of_the_environment_is_told(tmp_path: Path) -> None:
+    environ = {"HTTPS_PROXY": "http://user:hunter2hunter2@proxy:3128", "HTTP_PROXY": "http://proxy:3128"}
+    [note] = find(tmp_path, environ, url="ws://h", key="k", secret=SECRET).notes
+    assert note.startswith("environment HTTPS_PROXY names a proxy")
+    assert "hunter2" not in note
+
+
 def test_a_env_file_reads_as_the_sdks_read_it(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(
         f'HOST=lk.example.com\nexport LIVEKIT_URL="wss://${{HOST}}"\nLIVEKIT_API_KEY=first\nLIVEKIT_API_KEY=last\n'
