@@ -45,13 +45,15 @@ class Stage:
         await one.start()
         return one
 
-    async def start(self, *args: str) -> asyncio.subprocess.Process:
+    async def start(
+        self, *args: str, stdin: int = asyncio.subprocess.DEVNULL, **environ: str
+    ) -> asyncio.subprocess.Process:
         """Starts `lkdoctor probe`; its stdout is JSON."""
-        home = {"HOME": str(self.folder), "LIVEKIT_API_KEY": KEY, "LIVEKIT_API_SECRET": SECRET}
+        home = {"HOME": str(self.folder), "LIVEKIT_API_KEY": KEY, "LIVEKIT_API_SECRET": SECRET, **environ}
         command = (sys.executable, "-m", "lkdoctor", "probe", "--url", self.server.ws_url, "--format", "json", *args)
-        pipe, nobody = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(
-            *command, stdin=nobody, stdout=pipe, stderr=pipe, env={**os.environ, **home}, cwd=self.folder
+            *command, stdin=stdin, stdout=pipe, stderr=pipe, env={**os.environ, **home}, cwd=self.folder
         )
 
     async def probe(self, *args: str) -> tuple[int, dict[str, Any]]:
@@ -349,5 +351,94 @@ def test_one_worker_alone_is_healthy(tmp_path: Path) -> None:
                 probe = report["probes"][1]
                 assert probe["worker_id"] == (worker.worker_id if version == "1.13.5" else "")
                 assert not any(name.startswith("LKD203") for name in found(report))
+
+    play(story)
+
+
+HIDING = """
+import sys
+class Hiding:
+    def find_spec(self, name, path=None, target=None):
+        if name == "livekit.rtc":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Hiding())
+"""
+
+
+def test_without_the_media_package(tmp_path: Path) -> None:
+    """lkdoctor without its extra: everything but joining is done, and what was not tested is said."""
+
+    async def story() -> None:
+        (tmp_path / "sitecustomize.py").write_text(HIDING, encoding="utf-8")
+        async with staged("1.13.5", tmp_path) as stage:
+            await stage.worker("inbound-agent")
+            await stage.worker("publisher-agent", job_type="JT_PUBLISHER")
+            process = await stage.start("inbound-agent", "publisher-agent", "--yes", PYTHONPATH=str(tmp_path))
+            status, report = await ended(process)
+            canary, served, not_called = report["probes"]
+            assert steps(canary)["joined"]["trouble"] == "not-tested"
+            assert "lkdoctor[probe]" in steps(canary)["joined"]["detail"]
+            assert canary["refused_load"] == 0.7
+            assert steps(served)["joined"]["ok"]
+            assert steps(served)["audio"]["trouble"] == "not-tested"
+            assert not not_called["visitor"]
+            (finding,) = report["findings"]  # nobody was there to publish, so this says little
+            assert (finding["code"], finding["confidence"], status) == ("LKD315", "low", 0)
+
+    play(story)
+
+
+@pytest.mark.parametrize("answer", ["n", "y"])
+def test_it_asks_on_a_terminal(answer: str, tmp_path: Path) -> None:
+    """What it costs and touches stands there before anything is done; only yes goes on. Without a terminal: exit 2."""
+
+    async def story() -> None:
+        async with staged("1.13.5", tmp_path) as stage:
+            worker = await stage.worker("inbound-agent", answers=Answer(speaks_after=0.1))
+            status, _ = await stage.probe("inbound-agent", "--no-canary")
+            assert status == 2
+            ours, theirs = os.openpty()
+            try:
+                process = await stage.start("inbound-agent", "--no-canary", stdin=theirs)
+                os.write(ours, f"{answer}\n".encode())
+                out, err = await asyncio.wait_for(process.communicate(), 60)
+            finally:
+                os.close(ours)
+                os.close(theirs)
+            assert b"may cost money" in err
+            assert process.returncode == (0 if answer == "y" else 2), err
+            assert worker.count("asked") == (1 if answer == "y" else 0)
+            if answer == "y":
+                (probe,) = json.loads(out)["probes"]
+                assert steps(probe)["audio"]["ok"]
+
+    play(story)
+
+
+def test_check_probes_too(tmp_path: Path) -> None:
+    """`check --url --probe` runs the canary beside what it reads, and knows the server's version by it."""
+
+    async def story() -> None:
+        async with staged("1.13.5", tmp_path) as stage:
+            command = (
+                sys.executable,
+                "-m",
+                "lkdoctor",
+                "check",
+                "--url",
+                stage.server.ws_url,
+                "--probe",
+                "--format",
+                "json",
+            )
+            home = {"HOME": str(tmp_path), "LIVEKIT_API_KEY": KEY, "LIVEKIT_API_SECRET": SECRET}
+            pipe = asyncio.subprocess.PIPE
+            checking = await asyncio.create_subprocess_exec(
+                *command, stdout=pipe, stderr=pipe, env={**os.environ, **home}
+            )
+            status, report = await ended(checking)
+            assert (status, report["server"]["version"], report["run"]["mode"]) == (0, "1.13.5", "probe")
+            assert [one["kind"] for one in report["probes"]] == ["canary"]
+            assert report["dispatches"] == []
 
     play(story)
