@@ -195,6 +195,8 @@ class Samples:
         seen.last_at = one.at
         if not info.state.jobs:
             seen.no_job_at = one.at
+            if not seen.info.state.jobs:
+                seen.place = one.place  # the later it is, the more it says that there is no job
         for job in info.state.jobs:
             self.latest = max(self.latest, job.state.started or 0.0, job.state.ended or 0.0)
         self.latest = max(self.latest, info.created or 0.0)
