@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lkdoctor.dispatch.aftermath import JOIN_PATIENCE
+from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import After, Dispatch, Outcome, Room
 from lkdoctor.doctor.codes import ASSIGNED_NEVER_JOINED, NO_REDISPATCH, STALE_STATUS
 from lkdoctor.doctor.evidence import Dispatches, Listed, Rooms
@@ -47,7 +48,7 @@ def stale_status(rooms: Rooms, listed: Listed) -> Iterator[Finding | Inconclusiv
             STALE_STATUS,
             Subject("agent", agent_name=name),
             f"ListDispatch says that {words.counted(len(group), 'job')} of {words.quoted(name)} "
-            f"{'runs' if len(group) == 1 else 'run'} in {words.rooms_of(group)}, and the agent is not there: that status "
+            f"{'runs' if len(group) == 1 else 'run'} in {words.rooms_of(group)}, and no such agent is there: that status "
             "never changes after the assignment.",
             STALE_STATUS.severity,
             Confidence.HIGH,
@@ -140,7 +141,7 @@ def vanished_together(dispatches: Dispatches, rooms: Rooms, listed: Listed) -> I
             NO_REDISPATCH.severity,
             Confidence.MEDIUM,
             {"agent_name": name, "worker_ids": leavers, "rooms": sorted({one.room for one in group})[:20]},
-            words.spread(place for one in group for place in one.proof[-1:]),
+            words.spread(place for one in group for place in (*one.proof[-1:], *_shown(one))),
             (
                 words.ask_again(group),
                 Fix(
@@ -158,6 +159,11 @@ def vanished_together(dispatches: Dispatches, rooms: Rooms, listed: Listed) -> I
             first_at=first,
             last_at=last,
         )
+
+
+def _shown(one: Dispatch) -> list[Place]:
+    """The listing that showed the agent."""
+    return one.participant.proof[-1:] if one.participant is not None else []
 
 
 def _lost_at_once(served: list[Dispatch], homes: dict[int, Room]) -> list[Dispatch]:
