@@ -171,6 +171,16 @@ class TestTogether:
         snapshots = self._pair(40, *more, one=session(tracks=True), other=other)
         assert found(codes.DEAF_AGENTS, told(snapshots, together=(self.PAIR,))) == []
 
+    @pytest.mark.parametrize(("last", "number"), [(36, 0), (44, 1)])
+    def test_a_session_that_began_late(self, last: float, number: int) -> None:
+        """Seen without a session, then with one: it needs some seconds until it publishes."""
+        watch = [
+            *self._pair(28, one=session(state=""), other=session("agent-AJ_2", tracks=True)),
+            *self._pair(30, one=session(), other=session("agent-AJ_2", tracks=True)),
+            *self._pair(last, one=session(), other=session("agent-AJ_2", tracks=True)),
+        ]
+        assert len(found(codes.DEAF_AGENTS, told(watch, together=(self.PAIR,)))) == number
+
     def test_a_hidden_observer_is_no_person(self) -> None:
         """It is not announced, so no session links to it."""
         hidden = msgspec.structs.replace(person("observer"), permission=Permission(hidden=True))
