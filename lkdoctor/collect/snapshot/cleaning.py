@@ -49,7 +49,9 @@ class Cleaner:
     def text(self, text: str) -> str:
         """`text` without secrets and people."""
         before = text.count("<secret:")
-        done = _ICE.sub(lambda match: match[1] + self.redactor.token(match[2]), self.redactor.mask(text))
+        done = self.redactor.mask(text)
+        if "a=ice-pwd:" in done:
+            done = _ICE.sub(lambda match: match[1] + self.redactor.token(match[2]), done)
         if self.speech:
             done = _SPEECH.sub(self._speech, done)
         self.masked["secret"] += max(0, done.count("<secret:") - before)
@@ -57,11 +59,12 @@ class Cleaner:
 
     def people(self, text: str) -> str:
         """`text` without people; for what is masked already, in a form where words like `signature` name no secret."""
-        already = dict(self.pseudonyms.counts)
+        counts = self.pseudonyms.counts
+        if counts:
+            counts.clear()
         done = self.pseudonyms.text(text)
-        for kind, number in self.pseudonyms.counts.items():
-            if number > already.get(kind, 0):
-                self.masked[kind] += number - already.get(kind, 0)
+        if counts:
+            self.masked.update(counts)
         return done
 
     def _speech(self, match: re.Match[str]) -> str:
