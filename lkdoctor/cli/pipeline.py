@@ -110,6 +110,8 @@ def collect(wish: Wish, spare: Iterable[str] = ()) -> Collected:
 
 
 def _consistent(wish: Wish) -> None:
+    if sum(one == "-" for one in {*wish.paths, *wish.logs}) + (wish.apis + wish.tokens).count("-") > 1:
+        raise InputError("stdin (-) can be read only once; put one of the two into a file")
     if wish.since is not None and wish.until is not None and wish.since > wish.until:
         raise InputError("--since is later than --until, so nothing lies between them; swap their values")
     if wish.live.asked and wish.until is not None and wish.until < time.time():
