@@ -197,15 +197,6 @@ def _read(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interru
     return logs, stories
 
 
-def _server_ahead(gathered: Gathered) -> float:
-    """Seconds by which the server's clock was measured to be ahead of the one that asked; 0 for what is within the error."""
-    measured = [one.values for one in gathered.steps if one.name == "clock" and one.ok]
-    if not measured:
-        return 0.0
-    offset, error = float(measured[-1].get("offset", 0.0)), float(measured[-1].get("error", 1.0))
-    return offset if abs(offset) > error + 1 else 0.0
-
-
 def _size(given: LogInput) -> int:
     """Bytes on the disk; 0 when that is not known (stdin, a member of a zip)."""
     return given.path.stat().st_size if given.path is not None and given.path.is_file() and not given.member else 0
