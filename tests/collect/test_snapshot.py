@@ -68,6 +68,7 @@ def written(folder: Path, target: Path, *options: str) -> dict[str, Any]:
     """The manifest of a case made of `folder`."""
     ran = call("snapshot", folder, "-o", target, *options)
     assert ran.exit_code == 0, ran.output
+    assert str(target) in ran.stdout
     if target.is_dir():
         return dict(json.loads((target / "case.json").read_text("utf-8")))
     with zipfile.ZipFile(target) as archive:
@@ -235,12 +236,39 @@ def test_people_are_replaced(text: str, gone: str) -> None:
     assert re.search(r"(?:person|phone|mail)-[0-9a-f]{8}", done)
 
 
-def test_speech_in_a_workers_log_is_masked() -> None:
-    line = b'{"message": "received user transcript", "user_transcript": "my card is 1234", "language": "en"}\n'
-    clean = json.loads(cleaned(line, speech=True))
-    assert clean["user_transcript"].startswith("<secret:")
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"message": "received user transcript", "user_transcript": "my card is 1234", "language": "en"}',
+        '{"message": "x", "lk.pii.user_input": "my card is 1234", "language": "en"}',
+        '{"message": "x", "lk.pii.chat_ctx": [{"content": ["my \\"card\\" is"]}, {"a": {"b": "card"}}], "language": "en"}',
+        '{"message": "x", "lk.pii.function_tool.arguments": "{\\"number\\": \\"card\\"}", "language": "en"}',
+    ],
+)
+def test_speech_in_a_workers_log_is_masked(line: str) -> None:
+    clean = json.loads(cleaned(line.encode() + b"\n", speech=True))
+    assert "card" not in json.dumps(clean)
     assert clean["language"] == "en"
-    assert b"card" in cleaned(line)  # in a server's log these fields mean something else
+    assert "<secret:" in json.dumps(clean)
+    assert cleaned(cleaned(line.encode(), speech=True), speech=True) == cleaned(line.encode(), speech=True)
+
+
+def test_speech_as_python_prints_it_and_speech_that_is_cut_off() -> None:
+    text = b"{'transcript': 'it\\'s my card', 'x': 1}\n{\"lk.pii.text\": \"my card is\n"
+    clean = cleaned(text, speech=True)
+    assert b"card" not in clean
+    assert b"'x': 1}" in clean
+
+
+def test_names_that_a_worker_marks_are_those_of_the_servers_log() -> None:
+    clean = json.loads(
+        cleaned(b'{"lk.pii.participant_identity": "alice", "lk.pii.room_name": "support-call-7"}', speech=True)
+    )
+    assert clean == {
+        "lk.pii.participant_identity": Pseudonyms(SALT).identity("alice"),
+        "lk.pii.room_name": "support-call-7",
+    }
+    assert b"card" in cleaned(b'{"text": "card"}')  # in a server's log these fields mean something else
 
 
 def test_a_case_is_never_written_over_something_else(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ _CLAIMS: Final = "Identity|Name"
 _ROOMS: Final = "room|Room|roomName|room_name|RoomName|DestinationRoom|name"
 # It begins with a plain quote: what begins with a choice is looked for ten times as slowly.
 _FIELD: Final = re.compile(
-    rf'"(?P<name>{_PEOPLE}|{_CLAIMS}|{_ROOMS})(?P<depth>\\*)"(?P<mid>\s*:\s*)(?P=depth)"'
+    rf'"(?P<mark>lk\.pii\.)?(?P<name>{_PEOPLE}|{_CLAIMS}|{_ROOMS})(?P<depth>\\*)"(?P<mid>\s*:\s*)(?P=depth)"'
     r'(?P<value>(?:[^"\\]|\\.)*?)(?P<end>(?P=depth)")'
 )
 _IS_ROOM: Final = frozenset(_ROOMS.split("|"))
@@ -82,7 +82,7 @@ class Pseudonyms:
         return known
 
     def _field(self, match: re.Match[str]) -> str:
-        name, depth, mid, value, end = match.group("name", "depth", "mid", "value", "end")
+        mark, name, depth, mid, value, end = match.group("mark", "name", "depth", "mid", "value", "end")
         if name in _IS_ROOM:
             chosen = _NUMBER.sub(lambda one: one[0] if _UNIX.fullmatch(one[0]) else self._phone(one), value)
             if chosen == value:
@@ -92,7 +92,7 @@ class Pseudonyms:
             chosen = self.identity(plain)
             if chosen == plain:
                 return match[0]
-        return f'"{name}{depth}"{mid}{depth}"{chosen}{end}'
+        return f'"{mark or ""}{name}{depth}"{mid}{depth}"{chosen}{end}'
 
     def _loose(self, match: re.Match[str]) -> str:
         found = match.groupdict()
