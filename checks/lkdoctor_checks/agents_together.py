@@ -183,6 +183,15 @@ def _open(room: Room, last: Dispatch) -> bool:
     return room.looked_at is not None and room.looked_at - (last.asked_at or 0.0) >= PATIENCE
 
 
+def _never_asked(unasked: Sequence[str], rooms: int) -> str:
+    """In which of the rooms no dispatch names it; a room whose dispatch brought nobody is told of by another finding."""
+    if not unasked:
+        return "."
+    if len(unasked) == rooms:
+        return f": no dispatch of {'the room names' if rooms == 1 else 'these rooms names'} it."
+    return f": in {words.listed(words.marked(name) for name in unasked)} no dispatch names it."
+
+
 def _partner_finding(name: str, found: list[tuple[Room, Dispatch | None, AgentParticipant]]) -> Finding:
     unasked = [room for room, last, _ in found if last is None]
     names = words.listed(words.marked(room.name) for room, _, _ in found)
@@ -190,7 +199,7 @@ def _partner_finding(name: str, found: list[tuple[Room, Dispatch | None, AgentPa
         PARTNER_MISSING,
         Subject("agent", agent_name=name),
         f"{words.quoted(name)} never came into {names}, where its partner waits"
-        + (": no dispatch of the room names it." if unasked else "."),
+        + _never_asked([room.name for room in unasked], len(found)),
         PARTNER_MISSING.severity,
         Confidence.MEDIUM,
         {

@@ -84,8 +84,9 @@ def _agent_gone(room: Room, one: Dispatch) -> bool:
 @check(ASSIGNED_NEVER_JOINED)
 def maybe_never_joined(rooms: Rooms, listed: Listed) -> Iterator[Finding | Inconclusive]:
     """From the API it needs a watch: from 5 s after the assignment or earlier until 20 s after it, with a look at the room
-    every 5 s or more often, in none of which the agent was there. One look at a job without an agent cannot tell an agent
-    that never came from one that has left: that stays open, and `--watch 30` or the server's log answers it."""
+    every 5 s or more often, in none of which the agent was there; the confidence is medium, for one that left within
+    seconds was not seen either. One look at a job without an agent cannot tell an agent that never came from one that has
+    left: that stays open, and `--watch 30` or the server's log answers it."""
     del listed
     unseen = [
         one
@@ -181,7 +182,8 @@ def _lost_at_once(served: list[Dispatch], homes: dict[int, Room]) -> list[Dispat
         (one, last, gone) for one, last, gone in spans if gone is not None and gone > until and gone - last <= ONE_LOOK
     ]
     rooms = {homes[id(one)].room_id for one, _, _ in at_end}
-    if len(rooms) < 2 or not all(_left_alone(one, homes[id(one)]) for one, _, _ in at_end):
+    # One whose dispatch was taken back has ended by that.
+    if len(rooms) < 2 or not all(one.after is After.LEFT and _left_alone(one, homes[id(one)]) for one, _, _ in at_end):
         return []
     return [one for one, _, _ in at_end]
 

@@ -193,6 +193,7 @@ class Samples:
                 seen.place = one.place
             seen.info = info
         seen.last_at = one.at
+        seen.gone_by = None
         if not info.state.jobs:
             seen.no_job_at = one.at
             if not seen.info.state.jobs:
@@ -218,6 +219,7 @@ class Samples:
                 if present.info != info:
                     present.changes.append((one.at, info))
                 present.last_at = one.at
+                present.gone_by = None  # left out once, by a listing of another moment, and there again
             self.latest = max(self.latest, info.joined or 0.0)
         if one.complete:
             before = life.looks[-1].at if life.looks else one.at

@@ -36,6 +36,16 @@ from tests.dispatch.listing import (
 )
 
 
+class TestSlow:
+    """LKD312."""
+
+    @pytest.mark.parametrize(("kind", "number"), [("JT_ROOM", 1), ("JT_PARTICIPANT", 0), ("JT_PUBLISHER", 0)])
+    def test_late_only_by_what_asked_for_it(self, kind: str, number: int) -> None:
+        """The room and its dispatch are 30 s old when somebody comes, or publishes: then their job is asked for."""
+        asked = (dispatch("AD_1", job(started=30.2, kind=kind)),)
+        assert len(found(codes.SLOW_DISPATCH, told(look(40, speaking(joined=30), asked=asked)))) == number
+
+
 class TestNotAssigned:
     """LKD315."""
 
@@ -45,6 +55,7 @@ class TestNotAssigned:
         (likely,) = found(codes.NOT_ASSIGNED, told(without_job(20, person())))
         (guess,) = found(codes.NOT_ASSIGNED, told(without_job(20)))
         assert [one.confidence for one in (sure, likely, guess)] == [Confidence.HIGH, Confidence.MEDIUM, Confidence.LOW]
+        assert "nobody has published" in likely.message
         assert "wait" in guess.message
 
     def test_a_job_elsewhere_shows_the_type(self) -> None:

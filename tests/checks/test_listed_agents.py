@@ -104,6 +104,18 @@ class TestAfter:
         stories = self._watched(*looks, number=number)
         assert found(codes.NO_REDISPATCH, stories) == []
 
+    def test_dispatches_taken_back(self) -> None:
+        """The backend takes both agents out of their calls by DeleteDispatch; the people go on among themselves."""
+        served = self._served(2)
+        watch = list(self._at(10, served, set()))
+        for at in (12.0, 40.0):
+            watch.append(rooms(at, *(room(sid, name) for name, sid, _ in served)))
+            for name, _, _ in served:
+                watch += [dispatches(at, name=name), participants(at, speaking(f"person-{name}"), name=name)]
+        stories = told(watch)
+        for code in (codes.NO_REDISPATCH, codes.STALE_STATUS):
+            assert results(code, stories) == []
+
     def test_who_left_stays_open(self) -> None:
         """A goodbye and a death look the same."""
         looks = ((10.0, set[str]()), (12.0, {"call-0"}), (40.0, {"call-0"}))
@@ -213,6 +225,18 @@ class TestTogether:
         assert symptom.code.number in cause.code.explains
         assert set(symptom.folds) <= set(cause.folds)
         assert cause.confidence >= symptom.confidence
+
+    def test_each_room_is_told_its_own(self) -> None:
+        """In one room nothing asks for the partner, in the other its dispatch has no job."""
+        other = (
+            dispatch("AD_8", job("AJ_8", sid="RM_8"), agent="guide-agent", name="other"),
+            dispatch("AD_9", agent="driver-agent", name="other"),
+        )
+        there = look(40, session("agent-AJ_8"), asked=other, name="other", sid="RM_8")
+        here = look(40, session(), asked=self.ASKED[:1])
+        both = [rooms(40, room(), room("RM_8", "other")), *here[1:], *there[1:]]
+        (one,) = found(codes.PARTNER_MISSING, told(both, together=(self.PAIR,)))
+        assert one.message.endswith(f': in "{ROOM}" no dispatch names it.')
 
     def test_dispatches_not_listed(self) -> None:
         """An incomplete list of dispatches proves no absence."""
