@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from lkdoctor.dispatch import rules
+from lkdoctor.dispatch import rules, waiting
 from lkdoctor.dispatch.aftermath import JOIN_PATIENCE
 from lkdoctor.dispatch.coverage import FETCH_START
 from lkdoctor.dispatch.facts import Place
@@ -85,6 +85,7 @@ class Confirmation:
             self._by_name.setdefault(room.name, []).append(room)
         for life in self.samples.lives:
             self._tell(life)
+        waiting.tell(stories)
         if self.alone:
             stories.coverage.complete = False
             stories.coverage.reasons.append(
