@@ -225,6 +225,7 @@ class TestTogether:
         assert symptom.code.number in cause.code.explains
         assert set(symptom.folds) <= set(cause.folds)
         assert cause.confidence >= symptom.confidence
+        assert "publish" not in cause.message, "an agent is no publisher that a worker would wait for"
 
     def test_each_room_is_told_its_own(self) -> None:
         """In one room nothing asks for the partner, in the other its dispatch has no job."""
