@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "check": "Tell what happened to every dispatch, why, and how to fix it.",
     "why": "Tell the story of one room, agent, worker, job, dispatch or participant.",
     "workers": "List who was registered, under which name, since when, with how many jobs.",
+    "worker": "Run the reference worker, or many conversations of two of its agents.",
     "checks": "List every code and what it needs.",
     "explain": "Show the handbook page of one code.",
     "demo": "Run the whole thing on recorded evidence: no server, no key.",
