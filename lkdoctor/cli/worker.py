@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from lkdoctor.collect.target import Target
 
 
+class _RefusedError(click.ClickException):
+    exit_code = 2
+
+
 @click.command("worker")
 @click.option("--name", default="", metavar="NAME", help="The agent name, one for all replicas of a deployment.")
 @click.option("--auto-dispatch", is_flag=True, help="Register without a name: one such worker gets each new room.")
@@ -99,7 +103,7 @@ def _serve(target: Target, given: dict[str, Any]) -> int:
     try:
         return asyncio.run(server.run(target, plan, output.hint, until_stdin_closes=given["until_stdin_closes"]))
     except server.RefusedError as error:
-        raise click.UsageError(str(error)) from None
+        raise _RefusedError(str(error)) from None
 
 
 def _voices(given: tuple[str, ...]) -> dict[str, str]:

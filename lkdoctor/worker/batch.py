@@ -82,8 +82,6 @@ class Batch:
             WorkerFailedError: a worker did not come up.
             ProbeError: the server refuses the very first call.
         """
-        main = asyncio.current_task()
-        assert main is not None
         loop = asyncio.get_running_loop()
 
         def on_signal() -> None:
@@ -171,8 +169,10 @@ class Batch:
                 await self._one(talk, calls, listing)
             finally:
                 talk.seconds = round(time.monotonic() - began, 3)
+                if self.interrupted:
+                    talk.outcome, talk.reason = "interrupted", ""
                 self._running.pop(talk.room, None)
-            self.done.append(talk)
+                self.done.append(talk)
             words = "ok" if talk.outcome == "ok" else f"{talk.outcome}: {talk.reason}"
             self.say(f"{len(self.done)} of {self.wish.conversations}: {talk.room} {words}")
 
@@ -264,7 +264,9 @@ class Batch:
                     await calls.delete_room(room)
                 except ProbeError as error:
                     self.left_over.append(f"{room}: {error}")
-        await asyncio.gather(*(one.stop() for one in self._workers), return_exceptions=True)
+        # Their rooms are gone; who pressed Ctrl-C does not wait for jobs that would end in good order.
+        stops = (one.stop(1.0) if self.interrupted else one.stop() for one in self._workers)
+        await asyncio.gather(*stops, return_exceptions=True)
 
     def _write(self, folder: Path, scratch: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -43,7 +43,7 @@ _SEED: Final = 0x4C4B  # a checksum that starts at 0 would take a row of zeros f
 _HOP: Final = SAMPLE_RATE // 200  # 5 ms
 _WINDOW: Final = SAMPLE_RATE // 40  # 25 ms: tones 100 Hz apart lie where a Hann window lets 31 dB less through
 _SILENCE: Final = 60  # largest sample of a stretch that is not even looked at (-55 dB)
-_FAINT: Final = 1e-5  # power of a control tone, full scale = 0.25
+_FAINT: Final = 1e-6  # power of a control tone that is worth a look; 0.01 as it is encoded
 _CLEAR: Final = 4.0  # how much stronger than the other two it must be (6 dB)
 _SYNC_HOPS: Final = 8
 _CHORD_HOPS: Final = 11  # a stalled chord is one chord up to this length

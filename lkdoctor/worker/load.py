@@ -70,6 +70,11 @@ class Load:
         if now - self._samples[-1].at < _STEP:
             return self._last
         newest = self._sample()
+        if newest.at - self._samples[-1].at > 2 * _SPAN:
+            # Nobody asked for long: at the start, which keeps a small machine busy for seconds and is no work of a job.
+            self._samples.clear()
+            self._samples.append(newest)
+            return self._last
         while len(self._samples) > 1 and newest.at - self._samples[1].at >= _SPAN:
             self._samples.popleft()
         oldest = self._samples[0]
@@ -119,14 +124,14 @@ def find_quota(cgroups: Path = _CGROUPS, own: Path = Path("/proc/self/cgroup")) 
     return min(found, key=lambda one: one.cpus, default=None)
 
 
-def _quotas(mount: Path, path: str, read: Callable[[Path], Quota | None]) -> list[Quota]:
+def _quotas(mount: Path, path: str, read: Callable[[Path, Path], Quota | None]) -> list[Quota]:
     """Of the group and its parents; in a container the path may be the host's and not exist: then of the mount's root."""
     folder = mount / path.strip("/").removeprefix("../")
     if not folder.is_dir():
         folder = mount
     found = []
     while True:
-        one = read(folder)
+        one = read(folder, mount)
         if one is not None:
             found.append(one)
         if folder in {mount, folder.parent}:
@@ -134,7 +139,7 @@ def _quotas(mount: Path, path: str, read: Callable[[Path], Quota | None]) -> lis
         folder = folder.parent
 
 
-def _v2(folder: Path) -> Quota | None:
+def _v2(folder: Path, _: Path) -> Quota | None:
     try:
         quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
     except (OSError, ValueError):
@@ -145,18 +150,18 @@ def _v2(folder: Path) -> Quota | None:
     )
 
 
-def _v1(folder: Path) -> Quota | None:
+def _v1(folder: Path, mount: Path) -> Quota | None:
     try:
         quota = int((folder / "cpu.cfs_quota_us").read_text(encoding="ascii"))
         period = int((folder / "cpu.cfs_period_us").read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
-    # cpuacct may be mounted apart from cpu
-    usages = (folder / "cpuacct.usage", Path(str(folder).replace("/cpu", "/cpuacct", 1)) / "cpuacct.usage")
+    # cpuacct may be mounted apart from cpu, with the same groups
+    usages = (folder / "cpuacct.usage", mount.parent / "cpuacct" / folder.relative_to(mount) / "cpuacct.usage")
     usage = next((one for one in usages if one.exists()), None)
-    return (
-        Quota(quota / period, usage, str(folder / "cpu.cfs_quota_us")) if quota > 0 and period > 0 and usage else None
-    )
+    if quota <= 0 or period <= 0 or usage is None:
+        return None
+    return Quota(quota / period, usage, str(folder / "cpu.cfs_quota_us"))
 
 
 def _affinity() -> tuple[int, ...]:

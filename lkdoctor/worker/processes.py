@@ -107,8 +107,8 @@ class WorkerProcess:
                     used += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
         return used
 
-    async def stop(self) -> None:
-        """The worker and its job processes end; what does not end by itself is killed, by this worker's own group."""
+    async def stop(self, patience: float = _STOP_SECONDS) -> None:
+        """The worker and its job processes end; what does not within `patience` seconds is killed, by its own group."""
         process = self._process
         if process is None:
             return
@@ -116,7 +116,7 @@ class WorkerProcess:
             if process.stdin is not None:
                 process.stdin.close()
             try:
-                await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+                await asyncio.wait_for(process.wait(), patience)
             except asyncio.TimeoutError:
                 process.kill()
                 await process.wait()

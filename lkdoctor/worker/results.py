@@ -18,6 +18,7 @@ FAILURES: Final = {
     "wrong-word": None,
     "not-finished": None,
     "not-left": None,
+    "interrupted": None,
     "server-refused": None,
 }
 """Why a conversation failed, and lkdoctor's code for it where there is one."""
@@ -107,7 +108,9 @@ class Conversation:
         elif failed:
             self.outcome = failed
         elif first.ended and partner.ended and (self.complete or not proven):
-            self.outcome, self.reason = ("ok", "") if self.over else ("not-left", "the words went well, but a job did not end")
+            self.outcome, self.reason = (
+                ("ok", "") if self.over else ("not-left", "the words went well, but a job did not end")
+            )
 
     def exited(self, job_id: str, reason: str) -> None:
         """The process of a job of this room has ended."""
