@@ -22,6 +22,7 @@ from lkdoctor.collect.server_api.exchanges import Exchange, exchange
 from lkdoctor.collect.server_api.protojson import Dispatches, Participants, plain
 from lkdoctor.dispatch.rules import OWN_PREFIX
 from lkdoctor.probe.calls import Calls, ProbeError
+from lkdoctor.redact import mask
 from lkdoctor.worker.processes import Record, WorkerProcess
 from lkdoctor.worker.results import Conversation, Side
 
@@ -150,16 +151,19 @@ class Batch:
         await worker.start(self.target, [*arguments, *self.wish.models])
 
     def _on_record(self, record: Record) -> None:
-        found = self._running.get(str(record.get("room", "")))
-        if found is None:
-            return
-        talk, changed = found
+        job, message = str(record.get("job_id", "")), str(record.get("message", ""))
         if record.get("marker"):
-            talk.take(record)
-            changed.set()
-        elif record.get("message") == "process exiting":
-            talk.exited(str(record.get("job_id", "")), str(record.get("reason", "")))
-            changed.set()
+            running = self._running.get(str(record.get("room", "")))
+            if running is not None:
+                running[0].take(record)
+                running[1].set()
+            return
+        # The SDK's own lines; before 1.8 they name the job, but no room.
+        crashed, exited = message.startswith("unhandled exception while running the job"), message == "process exiting"
+        for talk, changed in self._running.values() if crashed or exited else ():
+            if job in {side.job_id for side in talk.sides}:
+                talk.crashed(job, mask(message.strip().splitlines()[-1])) if crashed else talk.exited(job)
+                changed.set()
 
     async def _within(self, gate: asyncio.Semaphore, number: int, calls: Calls, listing: Client) -> None:
         async with gate:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
+import lkdoctor
 from lkdoctor.redact import mask
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 10.0
+_HOME: Final = Path(lkdoctor.__file__).resolve().parent.parent
 _LONGEST_LINE: Final = 1 << 20
 Record = dict[str, Any]
 
@@ -53,6 +55,7 @@ class WorkerProcess:
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "lkdoctor", "worker", "--until-stdin-closes", "--http-port", "0", *arguments),
             env=environ,
+            cwd=_HOME,  # `-m` looks into the working folder first, where another lkdoctor may lie
             stdin=asyncio.subprocess.PIPE,  # it stops when this end is gone, even if the batch is killed
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

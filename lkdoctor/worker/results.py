@@ -9,9 +9,9 @@ from typing import Any, Final
 from lkdoctor.worker.settings import ECHO
 
 FAILURES: Final = {
+    "job-crashed": "LKD602",
     "not-assigned": "LKD315",
     "never-joined": "LKD604",
-    "job-crashed": "LKD602",
     "partner-missing": "LKD704",
     "no-audio-track": "LKD702",
     "words-lost": None,
@@ -21,7 +21,7 @@ FAILURES: Final = {
     "interrupted": None,
     "server-refused": None,
 }
-"""Why a conversation failed, and lkdoctor's code for it where there is one."""
+"""Why a conversation failed, the causes first, and lkdoctor's code for it where there is one."""
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Conversation:
         elif what == "END":
             side.ended = True
         elif what == "FAIL":
-            side.failed = str(record.get("reason", "not-finished"))
+            side.failed = side.failed or str(record.get("reason", "not-finished"))
             self.reason = self.reason or str(record.get("message", "")).partition(": ")[2]
 
     @property
@@ -102,7 +102,8 @@ class Conversation:
         if proven:
             self.wrong = [one for one in partner.heard if one not in self.lines]
             self.wrong += [one for one in first.heard if one.removeprefix(ECHO) not in self.lines or one in self.lines]
-        failed = next((one.failed for one in self.sides if one.failed), "")
+        # Who misses a partner that has crashed is no cause of its own.
+        failed = min((one.failed for one in self.sides if one.failed), key=list(FAILURES).index, default="")
         if self.wrong:
             self.outcome, self.reason = "wrong-word", f"heard {self.wrong[0]!r}, which nobody said"
         elif failed:
@@ -112,13 +113,16 @@ class Conversation:
                 ("ok", "") if self.over else ("not-left", "the words went well, but a job did not end")
             )
 
-    def exited(self, job_id: str, reason: str) -> None:
+    def exited(self, job_id: str) -> None:
         """The process of a job of this room has ended."""
         for side in self.sides:
+            side.left = side.left or side.job_id == job_id
+
+    def crashed(self, job_id: str, words: str) -> None:
+        """A job of this room ended in an exception."""
+        for side in self.sides:
             if side.job_id == job_id:
-                side.left = True
-                if reason == "job crashed":
-                    side.failed = side.failed or "job-crashed"
+                side.failed, self.reason = "job-crashed", words
 
     def _since(self, record: dict[str, Any]) -> float | None:
         try:

@@ -25,7 +25,9 @@ def talk(*marks: tuple[str, str, str]) -> Conversation:
         if marker == "FAIL":
             record |= {"reason": "partner-missing", "message": f"[FAIL] AJ_{role} {role}: nobody came"}
         if marker == "EXIT":
-            one.exited(f"AJ_{role}", text)
+            one.exited(f"AJ_{role}")
+        elif marker == "CRASH":
+            one.crashed(f"AJ_{role}", text)
         else:
             one.take(record)
     one.judge(proven=True)
@@ -86,8 +88,9 @@ def test_said_again_is_not_wrong() -> None:
 def test_failures_have_their_code() -> None:
     one = talk(("customer", "START", ""), ("customer", "FAIL", ""))
     assert (one.outcome, one.reason, one.document()["code"]) == ("partner-missing", "nobody came", "LKD704")
-    crashed = talk(("customer", "START", ""), ("support", "START", ""), ("support", "EXIT", "job crashed"))
-    assert (crashed.outcome, crashed.document()["code"]) == ("job-crashed", "LKD602")
+    both = [("customer", "START", ""), ("support", "START", "")]
+    crashed = talk(*both, ("support", "CRASH", "ValueError: x"), ("support", "EXIT", ""), ("customer", "FAIL", ""))
+    assert (crashed.outcome, crashed.reason, crashed.document()["code"]) == ("job-crashed", "ValueError: x", "LKD602")
     assert totals([one, crashed])["failed"] == {"job-crashed": 1, "partner-missing": 1}
 
 
