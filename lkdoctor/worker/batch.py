@@ -240,17 +240,25 @@ class Batch:
     async def _explain(self, talk: Conversation, listing: Client) -> None:
         """The most that the API tells about a conversation that went wrong."""
         dispatched, present = await self._look(talk, listing)
-        if talk.outcome != "not-finished":
+        if talk.outcome not in {"not-finished", "partner-missing"}:
             return
-        absent = [one.role for one in talk.sides if not one.job_id]
-        mute = isinstance(present.answer, Participants) and any(not one.tracks for one in present.answer.participants)
-        if absent:
-            jobs = [job for one in _dispatches(dispatched) for job in one.state.jobs]
-            talk.outcome = "never-joined" if len(jobs) == len(_dispatches(dispatched)) > 0 else "not-assigned"
-            talk.reason = f"no job ran for {' and '.join(absent)} within {self.wish.seconds:g} s"
-        elif mute and not any(one.heard for one in talk.sides):
-            talk.outcome, talk.reason = "no-audio-track", "an agent is in the room and publishes nothing"
-        else:
+        here = present.answer.participants if isinstance(present.answer, Participants) else ()
+        unasked = [side.role for side in talk.sides if not side.job_id]
+        outside = [side for side in talk.sides if side.job_id and not side.ended and not side.failed]
+        outside = [side for side in outside if side.identity not in {one.identity for one in here}]
+        mute = [one.identity for one in here if not one.tracks]
+        if unasked:
+            jobs = sum(len(one.state.jobs) for one in _dispatches(dispatched))
+            talk.outcome = "not-assigned"
+            talk.reason = f"no job began for {' and '.join(unasked)}; the server has assigned {jobs} in this room"
+        elif outside and present.ok:
+            talk.outcome = "never-joined"
+            talk.reason = (
+                f"the job of {' and '.join(side.role for side in outside)} began, but its agent is not in the room"
+            )
+        elif mute and talk.outcome == "not-finished" and not any(one.heard for one in talk.sides):
+            talk.outcome, talk.reason = "no-audio-track", f"{', '.join(mute)} in the room and without a track"
+        elif talk.outcome == "not-finished":
             talk.reason = f"not finished within {self.wish.seconds:g} s"
 
     async def _delete(self, room: str, calls: Calls) -> None:

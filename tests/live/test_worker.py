@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,15 +17,20 @@ from typing import Any
 
 import psutil
 import pytest
+from livekit import api
 
 from fixtures.lab.api import Api
+from fixtures.lab.paths import LabUnavailableError
 from fixtures.lab.people import connect_quietly
-from fixtures.lab.servers import KEY, SECRET, Server, running
+from fixtures.lab.sdk_workers import node_modules
+from fixtures.lab.servers import KEY, SECRET, Server, free_port, running, stop
 from fixtures.lab.tokens import person_token
+from lkdoctor.worker import agent as reference
 
 pytestmark = pytest.mark.live
 
 VERSION = "1.13.5"
+ROOT = Path(__file__).parents[2]
 
 
 def environment(server: Server | None = None, **more: str) -> dict[str, str]:
@@ -46,11 +52,14 @@ def refused(*arguments: str, **environ: str) -> str:
 
 
 @asynccontextmanager
-async def command(server: Server, *arguments: str, **environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def command(
+    server: Server, *arguments: str, folder: Path | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """A running `lkdoctor worker`, ended by its pid at the latest when the `with` ends."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "lkdoctor", "worker", *arguments),
-        env=environment(server, **environ),
+        env=environment(server),
+        cwd=folder,  # `-m` finds the lkdoctor that lies there
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=1 << 22,
@@ -136,6 +145,38 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     assert alive == []
 
 
+def test_what_goes_wrong_is_named(tmp_path: Path) -> None:
+    """Of two conversations with agents that are broken on purpose, each failure has its code; nobody hears anything."""
+    broken = tmp_path / "broken"
+    shutil.copytree(Path(reference.__file__).parent.parent, broken / "lkdoctor")
+    agent = broken / "lkdoctor" / "worker" / "agent.py"
+    whole = agent.read_text(encoding="utf-8")
+    connect = "    await job.connect(auto_subscribe"
+    assert whole.count(connect) == 1
+
+    async def play() -> list[dict[str, Any]]:
+        found = []
+        async with running(VERSION, tmp_path) as server:
+            for wrong in (
+                '    raise RuntimeError("the model cannot be loaded")\n',
+                '    await asyncio.sleep(60 if "support" in cast[0].role else 0)\n',
+            ):
+                agent.write_text(whole.replace(connect, wrong + connect), encoding="utf-8")
+                wish = ("--format", "json", "--conversations", "1", "--seconds", "12", "--shape", "a")
+                async with command(server, *wish, folder=broken) as process:
+                    out, _ = await asyncio.wait_for(process.communicate(), 100)
+                    assert process.returncode == 1
+                    found += json.loads(out)["conversations"]
+            assert await rooms(server, tmp_path) == []
+        return found
+
+    crashed, hung = asyncio.run(play())
+    assert (crashed["outcome"], crashed["code"]) == ("job-crashed", "LKD602")
+    assert "the model cannot be loaded" in crashed["reason"]
+    assert (hung["outcome"], hung["code"]) == ("never-joined", "LKD604")
+    assert "the job of support began" in hung["reason"]
+
+
 def test_it_says_what_it_is_and_serves_a_person(tmp_path: Path) -> None:
     """The block at the start, the endpoint, a job for a person, a declined job, and a clean end by SIGTERM."""
 
@@ -194,6 +235,55 @@ def test_auto_dispatch_says_its_caveats(tmp_path: Path) -> None:
     said = asyncio.run(play())
     assert "implicit dispatch" in said
     assert "LKD204" in said
+
+
+def test_the_node_twin_takes_roles_and_links(tmp_path: Path) -> None:
+    """docs/worker-twin.mjs, run as it stands but for its load: two dispatches, two roles, each linked to the other."""
+    # Other tests keep the machine busy, and the twin honestly says that it is full then.
+    twin = (ROOT / "docs" / "worker-twin.mjs").read_text(encoding="utf-8")
+    assert twin.count("loadThreshold: 0.65,") == 1
+    program = twin.replace("loadThreshold: 0.65,", "loadThreshold: Infinity, loadFunc: async () => 0,")
+    try:
+        modules = node_modules()
+    except LabUnavailableError as error:
+        pytest.skip(str(error))
+    (tmp_path / "node_modules").symlink_to(modules)
+    (tmp_path / "worker-twin.mjs").write_text(program, encoding="utf-8")
+    parts = [{"role": "customer", "partner": "support", "first": True}, {"role": "support", "partner": "customer"}]
+
+    async def play() -> tuple[str, list[dict[str, Any]]]:
+        async with running(VERSION, tmp_path) as server:
+            client = Api(server.url, tmp_path / "api.jsonl")
+            with (tmp_path / "twin.log").open("wb") as out:
+                process = await asyncio.create_subprocess_exec(
+                    *("node", "worker-twin.mjs", "start"),
+                    env=environment(server, HTTP_PORT=str(free_port())),
+                    cwd=tmp_path,
+                    stdout=out,
+                    stderr=out,
+                )
+            try:
+                await server.wait_for_line("worker registered", "front-desk", seconds=60)
+                await asyncio.sleep(1)
+                asked = [api.RoomAgentDispatch(agent_name="front-desk", metadata=json.dumps(one)) for one in parts]
+                await client.create_room("front-desk-1", *asked)
+                for _ in range(100):
+                    if (tmp_path / "twin.log").read_text(encoding="utf-8").count("[OK]") == 2:
+                        break
+                    await asyncio.sleep(0.3)
+                _, listed = await client.participants("front-desk-1")
+                await client.delete_room("front-desk-1")
+            finally:
+                await stop(process, 15)
+                await client.close()
+            return (tmp_path / "twin.log").read_text(encoding="utf-8"), listed["participants"]
+
+    log, present = asyncio.run(play())
+    roles = {one["attributes"]["lkdoctor.role"]: one for one in present}
+    assert set(roles) == {"customer", "support"}
+    assert all(one["identity"].startswith(f"{role}-AJ_") and one["kind"] == "AGENT" for role, one in roles.items())
+    assert f"customer: listens to {roles['support']['identity']}" in log
+    assert f"support: listens to {roles['customer']['identity']}" in log
 
 
 def test_it_refuses_a_name_that_the_environment_changes() -> None:
