@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import Final
@@ -15,9 +16,15 @@ COMMANDS: Final = {
     "check": "Tell what happened to every dispatch, why, and how to fix it.",
     "why": "Tell the story of one room, agent, worker, job, dispatch or participant.",
     "workers": "List who was registered, under which name, since when, with how many jobs.",
+<<<<<<< HEAD
     "worker": "Run the reference worker, or many conversations of two of its agents.",
+=======
+    "probe": "Send a job through a live server, end to end: lkdoctor's own, or a call of an agent.",
+    "snapshot": "Collect everything into one redacted case, to keep or to send.",
+>>>>>>> main
     "checks": "List every code and what it needs.",
     "explain": "Show the handbook page of one code.",
+    "token": "Tell what a server will do with a token, or make one that is right.",
     "demo": "Run the whole thing on recorded evidence: no server, no key.",
     "completion": "Print the script that completes lkdoctor's options in a shell.",
 }
@@ -77,7 +84,11 @@ def main() -> None:
     except click.exceptions.Exit as ended:
         status = ended.exit_code
     except click.ClickException as error:
-        error.show()
+        from lkdoctor.redact import mask
+
+        shown = io.StringIO()  # it repeats what was typed, and that may be a token in the wrong place
+        error.show(shown)
+        click.echo(mask(shown.getvalue()), err=True, nl=False)
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         status = _interrupted()

@@ -70,7 +70,6 @@ class ProbeStep:
     at: float | None = None  # Unix seconds
     detail: str = ""
     trouble: Trouble = ""
-    place: Place | None = None
 
 
 @dataclass(slots=True)
@@ -104,6 +103,10 @@ class ProbeRun:
     def step(self, name: StepName) -> ProbeStep | None:
         """The last step of this name; None when it was not reached."""
         return next((one for one in reversed(self.steps) if one.name == name), None)
+
+    def place_of(self, step: ProbeStep) -> Place:
+        """Where the words of this step stand."""
+        return Place(self.place.source, self.place.offset, f"{self.place.path}/{step.name}")
 
     def reached(self, name: StepName) -> bool:
         """True when the step was taken and went well."""

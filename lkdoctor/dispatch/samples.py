@@ -70,6 +70,7 @@ class Life:
     dispatches: dict[str, Seen] = field(default_factory=dict)
     participants: dict[str, Present] = field(default_factory=dict)
     looks: list[Look] = field(default_factory=list)  # complete participant listings
+    dispatches_at: float | None = None  # last complete dispatch listing
     creations: list[Snapshot] = field(default_factory=list)  # CreateRoom calls with their answers
 
 
@@ -176,6 +177,7 @@ class Samples:
             if not _own(info.agent_name):
                 self._dispatch(life, info, one)
         if one.complete:
+            life.dispatches_at = one.at
             listed = {info.id for info in data.dispatches}
             for seen_id, seen in life.dispatches.items():
                 if seen_id not in listed:
@@ -193,6 +195,8 @@ class Samples:
         seen.last_at = one.at
         if not info.state.jobs:
             seen.no_job_at = one.at
+            if not seen.info.state.jobs:
+                seen.place = one.place  # the later it is, the more it says that there is no job
         for job in info.state.jobs:
             self.latest = max(self.latest, job.state.started or 0.0, job.state.ended or 0.0)
         self.latest = max(self.latest, info.created or 0.0)

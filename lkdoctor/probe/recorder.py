@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.probe_file import said
 from lkdoctor.collect.target import Target
-from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import SourceNote
 from lkdoctor.dispatch.probes import ProbeRun, ProbeStep, StepName, Trouble
 from lkdoctor.dispatch.rules import OWN_PREFIX
@@ -26,6 +26,15 @@ def fresh(kind: str) -> str:
     return f"{OWN_PREFIX}{kind}-{secrets.token_hex(6)}"
 
 
+def nobody() -> dict[str, object]:
+    """Claims for a token of lkdoctor's own: a room that its holder should ever make has an agent entry that nobody serves.
+
+    In a room that is there it is ignored. But a client comes back by itself after a server was restarted, into a new room
+    of the same name; without an entry the unnamed dispatch would call somebody's agent there.
+    """
+    return {"roomConfig": {"agents": [{"agentName": fresh("nobody")}]}}
+
+
 def note_of(target: Target, gathered: Gathered) -> SourceNote:
     """The note on the probes of this run; all of them are one source."""
     name = f"{SOURCE} of {target.url}"
@@ -35,13 +44,6 @@ def note_of(target: Target, gathered: Gathered) -> SourceNote:
     note = SourceNote(name, "probe", lines=0, first_at=time.time())
     gathered.notes.append(note)
     return note
-
-
-def said(run: ProbeRun, step: ProbeStep) -> str:
-    """A step as a proof reads it."""
-    took = "" if step.seconds is None else f" after {step.seconds:.2f} s"
-    who = "canary" if run.kind == "canary" else f"agent {run.agent_name!r}"
-    return f"probe of {who} in {run.room}, {step.name}: {'ok' if step.ok else step.trouble or 'failed'}{took}. {step.detail}"
 
 
 @dataclass(slots=True)
@@ -74,11 +76,10 @@ class Recorder:
     ) -> ProbeStep:
         """A step is over. Its time counts from `since` to now, or to `until` (both by time.monotonic)."""
         seconds = None if trouble == "not-tested" else round(max(0.0, (until or time.monotonic()) - since), 3)
-        place = Place(self.run.place.source, path=f"{self.run.place.path}/{name}")
-        step = ProbeStep(name, ok, seconds, round(time.time(), 3), mask(detail), trouble, place)
+        step = ProbeStep(name, ok, seconds, round(time.time(), 3), mask(detail), trouble)
         self.run.steps.append(step)
         self.note.last_at = step.at
-        self.gathered.quote(place, said(self.run, step))
+        self.gathered.quote(self.run.place_of(step), said(self.run, step))
         self.say(progress(self.run, step))
         return step
 
@@ -89,7 +90,7 @@ class Recorder:
     def failed(self, name: StepName, since: float, error: ProbeError) -> None:
         """The step that ended the run."""
         self.done(name, since, str(error), ok=False, trouble=error.trouble)
-        self.run.error = str(error)
+        self.run.error = self.run.error or str(error)
 
 
 def progress(run: ProbeRun, step: ProbeStep) -> str:

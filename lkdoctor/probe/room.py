@@ -9,6 +9,7 @@ from typing import Final
 
 from lkdoctor.dispatch.listings import DispatchInfo
 from lkdoctor.probe.calls import PATIENCE, Calls, ProbeError
+from lkdoctor.probe.recorder import Recorder
 
 #: A room that could not be deleted is closed by the server itself this long after it was made, in seconds.
 EMPTY: Final = 60
@@ -25,9 +26,10 @@ class OwnRoom:
     calls: Calls
     name: str
     sid: str = ""
+    empty: int = EMPTY  # s
     made_at: float | None = None  # time.monotonic; also set when it may have been made without an answer
 
-    async def make(self, agents: list[dict[str, str]], empty: int = EMPTY) -> None:
+    async def make(self, agents: list[dict[str, str]]) -> None:
         """CreateRoom with these agent entries.
 
         Raises:
@@ -35,7 +37,7 @@ class OwnRoom:
         """
         self.made_at = time.monotonic()
         try:
-            self.sid = (await self.calls.create_room(self.name, agents, empty)).sid
+            self.sid = (await self.calls.create_room(self.name, agents, self.empty)).sid
         except ProbeError as error:
             if error.trouble == "refused":
                 self.made_at = None
@@ -70,3 +72,22 @@ class OwnRoom:
             else:
                 self.made_at = None
                 return ""
+
+
+async def give_back(room: OwnRoom, since: float, *recorders: Recorder) -> None:
+    """Delete the room of a probe and say how that went."""
+    failed = "deleting it was interrupted"
+    try:
+        failed = await room.delete()
+    finally:
+        for one in recorders:
+            if failed:
+                one.run.left_over.append(room.name)
+                told = (
+                    f"{failed}. The room {room.name} may be left; the server closes it by itself {room.empty} s after it "
+                    "was made, and `lkdoctor probe --cleanup` removes it at once"
+                )
+                one.done("clean-up", since, told, ok=False, trouble="unreachable")
+            else:
+                one.run.cleaned = True
+                one.done("clean-up", since, "room deleted" if room.sid else "nothing was left")

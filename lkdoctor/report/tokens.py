@@ -33,6 +33,8 @@ _SIGNATURES: Final = {
     "other-key": "not checked (signed with another key than the one given)",
 }
 
+_REFUSES: Final = "A server refuses it"
+
 
 class ShownAgent(msgspec.Struct, frozen=True):
     """An agent that a token asks for."""
@@ -80,8 +82,11 @@ def version_of(token: Token, stories: Stories) -> str:
     if token.server_version:
         return token.server_version
     known = {one.version for one in stories.runs if one.version}
-    if stories.server is not None and stories.server.version:
-        known.add(stories.server.version)
+    server = stories.server
+    if server is not None and server.is_cloud:
+        return ""  # its versions are those of another server
+    if server is not None and server.version:
+        known.add(server.version)
     return known.pop() if len(known) == 1 else ""
 
 
@@ -180,7 +185,7 @@ def _besides(fate: Fate) -> str:
 
 
 def _token(token: ShownToken, screen: Screen) -> list[str]:
-    head = f"Token {token.name}" if token.name not in {"--token", "TOKEN"} else "Token"
+    head = "Token" if token.name in {"--token", "TOKEN", "stdin"} else f"Token {token.name}"
     found = [screen.paint(head, "head")]
     if token.malformed:
         return [*found, *screen.wrap(f"No token that a server reads ({token.length:,} characters).", "  ", style="bad")]
@@ -199,14 +204,21 @@ def _token(token: ShownToken, screen: Screen) -> list[str]:
     for name, value in rows:
         if value:
             found += screen.wrap(value, f"  {name:<9} ", " " * 12)
+    for sentence in sentences(token):
+        found += screen.wrap(sentence, "  ", style="bad" if sentence.startswith(_REFUSES) else "")
+    return found
+
+
+def sentences(token: ShownToken) -> list[str]:
+    """What servers will do with the token, as plain sentences, each with the versions where these differ or are known."""
     every = {version for fate in token.fates for version in fate.versions}
+    found = []
     for fate in token.fates:
         where = f" ({', '.join(fate.versions)})" if len(token.fates) > 1 or len(every) == 1 else ""
         if not fate.admitted:
-            found += screen.wrap(f"A server refuses it{where}, HTTP {fate.status}: {fate.refusal}", "  ", style="bad")
+            found.append(f"{_REFUSES}{where}, HTTP {fate.status}: {fate.refusal}")
             continue
-        found += screen.wrap(f"New room{where}: {fate.new_room}", "  ")
-        found += screen.wrap(f"Existing room{where}: {fate.existing_room}", "  ")
+        found += [f"New room{where}: {fate.new_room}", f"Existing room{where}: {fate.existing_room}"]
     return found
 
 
@@ -214,7 +226,11 @@ def _grants(claims: dict[str, Any]) -> str:
     grants = claims.get("video")
     if not isinstance(grants, dict):
         return "none"
-    words = [key if value is True else f"{key}={value}" for key, value in grants.items() if key != "room"]
+    words = [
+        key if value is True else f"{key}={{…}}" if isinstance(value, dict) else f"{key}={value}"
+        for key, value in grants.items()
+        if key != "room"
+    ]
     return ", ".join(words) or "none"
 
 
