@@ -29,10 +29,10 @@ class _RefusedError(click.ClickException):
 @click.option("--http-port", default=8081, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
 @click.option("--idle", default=2, show_default=True, type=click.IntRange(0, 32), help="Processes kept warm.")
 @click.option("--drain", default=60, show_default=True, type=click.IntRange(1), help="Seconds for jobs when stopped.")
-@click.option("--url", help="The server [default: LIVEKIT_URL, .env, a project of lk].")
-@click.option("--api-key", help="[default: LIVEKIT_API_KEY …]")
-@click.option("--api-secret", help="[default: LIVEKIT_API_SECRET …]; better in the environment than in a command line.")
-@click.option("--project", metavar="NAME", help="A project of the lk command.")
+@click.option("--url", metavar="URL", help="The server: wss://livekit.example.com [default: LIVEKIT_URL, .env, lk]")
+@click.option("--project", metavar="NAME", help="The server of this project of the `lk` command.")
+@click.option("--api-key", metavar="KEY", help="[default: LIVEKIT_API_KEY, .env, lk's projects]")
+@click.option("--api-secret", metavar="SECRET", help="As the key. `ps` shows it: better in .env or its variable.")
 @click.option("--conversations", type=click.IntRange(1, 10_000), metavar="N", help="Run N conversations and report.")
 @click.option("--parallel", default=2, show_default=True, type=click.IntRange(1, 100), metavar="M", help="At once.")
 @click.option("--shape", type=click.Choice(["a", "b", "c"]), default="b", show_default=True, help="See docs/worker.md.")
@@ -51,10 +51,11 @@ def command(**given: Any) -> None:
 
     try:
         import lkdoctor.worker.server  # noqa: F401 - here, so that a missing extra is told once
-    except ModuleNotFoundError as error:
-        raise click.UsageError(
-            f"the reference worker needs {error.name}, which is not installed: pip install 'lkdoctor[worker]'"
-        ) from None
+    except ImportError as error:
+        lacks = (
+            f"{error.name}, which is not installed" if isinstance(error, ModuleNotFoundError) else f"newer ({error})"
+        )
+        raise click.UsageError(f"the reference worker needs {lacks}: pip install -U 'lkdoctor[worker]'") from None
     batch = given["conversations"] is not None
     if batch and (given["name"] or given["auto_dispatch"]):
         raise click.UsageError("--conversations names its workers itself: leave out --name and --auto-dispatch")

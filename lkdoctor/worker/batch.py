@@ -233,7 +233,8 @@ class Batch:
 
     async def _look(self, talk: Conversation, listing: Client) -> tuple[Exchange, Exchange]:
         """The room's dispatches and participants as the API lists them now; both go into the case."""
-        found = await listing.list_dispatch(talk.room), await listing.list_participants(talk.room)
+        admin = listing.admin(talk.room)
+        found = await listing.list_dispatch(talk.room, admin), await listing.list_participants(talk.room, admin)
         self._evidence += found
         return found
 

@@ -147,6 +147,8 @@ def block(
         f"endpoint     {endpoint}",
         f"role         from the job's metadata; {settings.role!r} where it names none",
     ]
+    if environ.get("LIVEKIT_WORKER_TOKEN"):
+        lines.append("hosted       by LiveKit Cloud (LIVEKIT_WORKER_TOKEN): the SDK replaces the load rule by its own")
     deployment = environ.get("LIVEKIT_AGENT_DEPLOYMENT")
     if deployment:
         lines.append(f"deployment   {deployment}: only dispatches that name it come here (LKD209)")

@@ -323,5 +323,5 @@ def test_without_the_extra_it_names_it(tmp_path: Path) -> None:
         [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=False
     )
     assert ran.returncode == 2
-    assert "pip install 'lkdoctor[worker]'" in ran.stderr
+    assert "pip install -U 'lkdoctor[worker]'" in ran.stderr
     assert "livekit.agents" in ran.stderr
