@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 THRESHOLD: Final = 0.65
 """Below the lowest limit of any livekit-server (0.65 up to 1.8, 0.7 since 1.11): the worker says "full" by itself, in its log."""
+_CLOSE_SECONDS: Final = 20.0  # for job processes: the SDK gives each 10 s to end
 
 
 class RefusedError(Exception):
@@ -205,19 +206,39 @@ async def run(target: Target, plan: Deployment, say: Callable[[str], None], *, u
     stopping.cancel()
     if not running.done():
         say(f"stopping: no new jobs; running ones get {plan.drain} s (once more: at once)")
-        draining = asyncio.ensure_future(server.drain())
-        hurrying = asyncio.ensure_future(hurry.wait())
-        await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
-        for one in (draining, hurrying):
-            one.cancel()
-        with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
-            await draining
-        await server.aclose()
+        if not (
+            await asyncio.wait({asyncio.ensure_future(_close(server, hurry))}, timeout=plan.drain + _CLOSE_SECONDS)
+        )[0]:
+            # A worker that hangs while it closes must not keep its deployment from starting the next one.
+            say("it does not close: its processes are ended")
+            _end_at_once()
     try:
         await running
     except Exception as error:
         raise RefusedError(f"the worker ended: {str(error) or type(error).__name__}") from error
     return 0
+
+
+async def _close(server: AgentServer, hurry: asyncio.Event) -> None:
+    draining = asyncio.ensure_future(server.drain())
+    hurrying = asyncio.ensure_future(hurry.wait())
+    await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+    for one in (draining, hurrying):
+        one.cancel()
+    await asyncio.gather(draining, hurrying, return_exceptions=True)
+    await server.aclose()
+
+
+def _end_at_once() -> None:
+    """End this process and those that it started, by their pids."""
+    import psutil  # noqa: PLC0415
+
+    for one in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            one.kill()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def api_edition(info: Any) -> str:

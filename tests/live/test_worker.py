@@ -80,6 +80,13 @@ async def batch(server: Server, *arguments: str) -> tuple[int, dict[str, Any]]:
         return process.returncode, json.loads(out)
 
 
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 async def rooms(server: Server, folder: Path) -> list[str]:
     client = Api(server.url, folder / "asked.jsonl")
     try:
@@ -134,7 +141,10 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             out, _ = await asyncio.wait_for(process.communicate(), 30)
             assert process.returncode is not None
-            alive = [one for one in mine if psutil.pid_exists(one)]
+            for _ in range(50):  # a killed process is there until somebody has noticed
+                if not (alive := [one for one in mine if lives(one)]):
+                    break
+                await asyncio.sleep(0.1)
             return process.returncode, json.loads(out), await rooms(server, tmp_path), alive
 
     status, found, left, alive = asyncio.run(play())
