@@ -168,14 +168,23 @@ def _consistent(names: tuple[str, ...], *, cleanup: bool, no_canary: bool, for_a
 def _price(names: tuple[str, ...], times: int, target: Target) -> str:
     """What the test calls cost and touch."""
     called = f"{', '.join(names)} {'once' if times == 1 else f'{times} times'}"
-    rooms = "one room" if times == 1 else f"{times} rooms, one after the other"
-    return (
-        f"This calls {called} on {target.url} (URL from {target.origins.get('url', 'an option')}).\n"
-        "  - It runs the agent's code: its models, speech and telephony services may cost money.\n"
-        f"  - It makes {rooms} (lkdoctor-probe-…), each with a visible person and a silent microphone; your webhooks get\n"
-        "    room_started, participant_joined, track_published and the like. The rooms are deleted at the end.\n"
-        "  - No other agent is called."
+    rooms = (
+        "one room (lkdoctor-probe-…)," if times == 1 else f"{times} rooms (lkdoctor-probe-…), one after the other, each"
     )
+    gone = "The room is deleted" if times == 1 else "The rooms are deleted"
+    from lkdoctor.report.screen import Screen, width_of
+
+    screen = Screen(width_of(sys.stderr), color=False)
+    points = (
+        "It runs the agent's code: its models, speech and telephony services may cost money.",
+        (
+            f"It makes {rooms} with a visible person and a silent microphone; your webhooks get room_started, "
+            f"participant_joined, track_published and the like. {gone} at the end."
+        ),
+        "No other agent is called.",
+    )
+    lines = screen.wrap(f"This calls {called} on {target.url} (URL from {target.origins.get('url', 'an option')}).")
+    return "\n".join(lines + [line for point in points for line in screen.wrap(point, "  - ")])
 
 
 def _ask(told: str, *, yes: bool) -> None:
