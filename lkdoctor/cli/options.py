@@ -23,6 +23,7 @@ else:
 _RELATIVE: Final = re.compile(r"([+-]?)(\d+(?:\.\d+)?)(s|m|h|d)")
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LIVE_TIMEOUT: Final = 20.0  # seconds
+PROBE_WORDS: Final = "the probe"  # how what is said of the probe begins; its gaps are known by it
 _EARLIEST_EPOCH: Final = 1e9  # a bare number below it is no Unix time of any LiveKit log
 
 Command = TypeVar("Command", bound=Callable[..., Any])

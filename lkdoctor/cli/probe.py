@@ -245,8 +245,10 @@ def _collect(wish: Wish, target: Target, request: Request, *, with_canary: bool)
     started_at = time.time()
     gathered = Gathered()
     asked = [
-        live.Collector("connection", "the connection", connection.collect, options.LIVE_TIMEOUT),
-        live.Collector("probe", live.PROBE_WORDS, probe_collect(request, with_canary=with_canary), seconds_of(request)),
+        live.Collector("connection", "the connection", connection.walk, options.LIVE_TIMEOUT),
+        live.Collector(
+            "probe", options.PROBE_WORDS, probe_collect(request, with_canary=with_canary), seconds_of(request)
+        ),
     ]
     with Interrupt() as interrupt:
         gaps = live.ask(target, asked, gathered, interrupt, quiet=wish.quiet)
