@@ -29,10 +29,8 @@ _VISIT_SECONDS: Final = 45.0  # of one test call besides its two time-outs
 @click.argument("agents", nargs=-1, metavar="[AGENT]...")
 @click.option("--url", metavar="URL", help="The server: wss://livekit.example.com [default: LIVEKIT_URL, .env, lk]")
 @click.option("--project", metavar="NAME", help="The server of this project of the `lk` command.")
-@click.option("--api-key", "key", metavar="KEY", help="[default: LIVEKIT_API_KEY, .env, lk's projects]")
-@click.option(
-    "--api-secret", "secret", metavar="SECRET", help="As the key. `ps` shows it: better in .env or its variable."
-)
+@options.key
+@options.secret
 @click.option(
     "--times",
     type=click.IntRange(1, MOST),
@@ -60,17 +58,11 @@ _VISIT_SECONDS: Final = 45.0  # of one test call besides its two time-outs
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before calling an agent or removing rooms.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="On stdout.")
 @click.option("-o", "--output", "outputs", type=OutputType(), multiple=True, help="Write this too. Repeatable.")
-@click.option(
-    "--fail-on",
-    type=click.Choice(["info", "warning", "error"]),
-    default="warning",
-    show_default=True,
-    help="Exit 1 from this severity on (findings of low confidence never count).",
-)
+@options.fail_on
 @click.option("--allow-inconclusive", is_flag=True, help="Exit 0 instead of 3 when the probe could not tell.")
-@click.option("--exit-zero", is_flag=True, help="Exit 0 whatever was found (not when something went wrong).")
-@click.option("-q", "--quiet", is_flag=True, help="One line for the verdict and one for each finding.")
-@click.option("-v", "--verbose", is_flag=True, help="All proof, all rows, every check.")
+@options.exit_zero
+@options.quiet
+@options.verbose
 @options.look
 def command(
     agents: tuple[str, ...],
