@@ -60,7 +60,10 @@ class Text:
 
     def brief(self) -> list[str]:
         """One line for the verdict and one for each finding."""
-        lines = [self._verdict_line().replace("What to fetch stands below.", "Without -q it says what to fetch.")]
+        lines = [self._verdict_line().replace("What to fetch stands below", "Without -q it says what to fetch")]
+        lines[0] = lines[0].replace(
+            "what this evidence cannot tell stands below", "without -q it says what it cannot tell"
+        )
         for one in self.report.findings:
             times = _times(one)
             mark = self.screen.paint(one.severity, one.severity)
