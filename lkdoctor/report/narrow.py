@@ -73,6 +73,11 @@ def _by_subject(stories: Stories, diagnosis: Diagnosis, settings: Settings) -> t
         return subject.agent_name is None or subject.agent_name in their_agents
 
     def keep(one: Finding) -> bool:
+        # What a token or a call asked for in vain has no dispatch in the room; the finding names the room itself.
+        named = one.values.get("rooms")
+        mine = isinstance(named, (list, tuple)) and not rooms.isdisjoint(named)
+        if mine and (not agents or one.subject.agent_name in agents):
+            return True
         # The dispatches say which rooms a finding is about; what else it accounts for has no room.
         placed = [subject for subject in one.folds if subject.room]
         return any(about(subject) for subject in placed or one.folds or (one.subject,))

@@ -88,6 +88,14 @@ def test_an_expected_agent_is_told_of_in_a_chosen_room() -> None:
     assert codes(found) == ["LKD310"]
 
 
+@pytest.mark.parametrize("name", ["listed-token-ignored", "listed-token-not-used-yet"])
+def test_what_a_token_asks_for_in_a_chosen_room_is_told(name: str) -> None:
+    folder = case(name)
+    every = checked(folder)
+    [found] = [one for one in every["findings"] if one["code"] == "LKD307"]
+    assert codes(checked(folder, "--room", found["values"]["rooms"][0])) == codes(every)
+
+
 def test_a_selected_symptom_keeps_its_cause() -> None:
     found = checked(FAULTY, "--select", "LKD301")
     assert codes(found) == ["LKD202"]
