@@ -207,9 +207,11 @@ def _nothing(wish: Wish, inputs: CaseInputs) -> str:
         f"{one.name}: {one.unusable or '; '.join(one.notes)}" for one in inputs.others if one.kind not in OWN_FILES
     )
     also = f" Found there: {found}." if found else ""
+    # A variable that happens to be set asks no server, so whoever set it for this has to be told of the option.
+    live = " LIVEKIT_URL is set: `--live` asks that server." if os.environ.get("LIVEKIT_URL") else ""
     return (
         f"no server log in {given}.{also} Name the file (`lkdoctor check FILE`), or use `--log FILE` when it is one "
-        "all the same; `docker logs CONTAINER 2>&1 | lkdoctor check -` reads a container's."
+        f"all the same; `docker logs CONTAINER 2>&1 | lkdoctor check -` reads a container's.{live}"
     )
 
 
