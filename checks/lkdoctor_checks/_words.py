@@ -305,8 +305,18 @@ def dispatch_command(room: str, agent_name: str) -> str:
 
 
 def ask_again(dispatches: Sequence[Dispatch]) -> Fix:
-    """Nothing is retried by an open-source server, so rooms that still live need a new dispatch."""
-    last = dispatches[-1]
+    """Nothing is retried by an open-source server, so rooms that still live need a new dispatch. One that has closed needs
+    none: CreateDispatch would make it anew."""
+    still = [one for one in dispatches if not one.room_closed]
+    if not still:
+        return Fix(
+            "Nothing to ask again: the rooms have closed",
+            steps=("The server never retries a launch; once the cause is gone, the next room gets its agent.",),
+            verify=(
+                "The server logs `assigned job to worker` with this agentName about 0.2 s after the next dispatch.",
+            ),
+        )
+    last = still[-1]
     return Fix(
         "Ask again for the rooms that are still open",
         steps=(

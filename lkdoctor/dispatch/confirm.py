@@ -120,6 +120,8 @@ class Confirmation:
             self._participant(room, present)
         for seen in sorted(life.dispatches.values(), key=lambda one: one.info.created or one.first_at):
             self._dispatch(room, life, seen)
+        for one in room.dispatches:
+            one.room_closed = life.gone_by is not None
 
     def _room(self, life: Life) -> Room:
         if life.sid:

@@ -195,6 +195,7 @@ class Dispatch:
     after: After | None = None
     participant: AgentParticipant | None = None
     listed: bool = False  # ListDispatch showed it
+    room_closed: bool = False  # this life of its room is over, as far as the evidence shows
     launches: list[Launch] = field(default_factory=list)
     noise_lines: int = 0
     noise: tuple[Place, ...] = ()

@@ -131,6 +131,7 @@ class Joiner:
             verdicts.sort_out(room)
             for dispatch in room.dispatches:
                 dispatch.room_id = room.room_id  # the call that made the room does not name it
+                dispatch.room_closed = room.closed_at is not None
                 verdicts.decide(dispatch, room)
             followed.follow(room)
             stories.dispatches.extend(room.dispatches)

@@ -274,3 +274,8 @@ def test_without_a_log_nothing_is_complete() -> None:
 def test_times_of_the_api_are_nanoseconds() -> None:
     assert dispatch(made=1.5).created == pytest.approx(T0 + 1.5)
     assert nanos(0) == 1_800_000_000_000_000_000
+
+
+def test_a_dispatch_knows_whether_its_room_is_over() -> None:
+    assert not only(told(*sample(20))).room_closed
+    assert only(told(*sample(20), rooms(30))).room_closed
