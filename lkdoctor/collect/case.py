@@ -17,8 +17,8 @@ from typing import Final
 
 from lkdoctor.collect.extras import KINDS, Extra, read_extras
 from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.log.source import LogInput, open_input
 from lkdoctor.collect.server_log.sniff import looks_like, sniff
-from lkdoctor.collect.server_log.source import LogInput, open_input
 from lkdoctor.dispatch.model import SourceNote
 
 _HEAD: Final = 64 * 1024

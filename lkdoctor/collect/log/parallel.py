@@ -14,13 +14,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Final
+from typing import Final, Generic
 
 import msgspec
 
 from lkdoctor import redact
-from lkdoctor.collect.server_log.streams import Stream, read_stream
-from lkdoctor.dispatch.facts import Event
+from lkdoctor.collect.log.dialect import Dialect, E
+from lkdoctor.collect.log.streams import Stream, read_stream
 from lkdoctor.dispatch.model import SourceNote
 
 _AHEAD: Final = 24  # batches; one holds about 500 events, some 200 KB
@@ -30,11 +30,12 @@ _PATIENCE: Final = 0.25  # seconds between two words of progress, and for Ctrl-C
 _Item = tuple[int, str, bytes]  # stream, "events" | "notes" | "read", payload
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_events: Final = msgspec.msgpack.Decoder(list[Event]).decode
 _notes: Final = msgspec.msgpack.Decoder(list[SourceNote]).decode
 
 
-def _serve(pipe: Connection, share: Sequence[tuple[int, Stream]], chunk_bytes: int, salt: bytes) -> None:
+def _serve(
+    dialect: Dialect[E], pipe: Connection, share: Sequence[tuple[int, Stream]], chunk_bytes: int, salt: bytes
+) -> None:
     """The process: reads its share, each stream as far ahead as it may."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it ends this process when it wants to
     redact.continue_run(salt)
@@ -48,7 +49,7 @@ def _serve(pipe: Connection, share: Sequence[tuple[int, Stream]], chunk_bytes: i
             pipe.send((-1, "read", str(done).encode()))
             done = 0
 
-    running = {index: _items(index, stream, chunk_bytes, progress) for index, stream in share}
+    running = {index: _items(dialect, index, stream, chunk_bytes, progress) for index, stream in share}
     with contextlib.suppress(BrokenPipeError, EOFError, ConnectionResetError):
         while running:
             ready = [index for index in running if credit[index] > 0]
@@ -66,8 +67,10 @@ def _serve(pipe: Connection, share: Sequence[tuple[int, Stream]], chunk_bytes: i
     pipe.close()
 
 
-def _items(index: int, stream: Stream, chunk_bytes: int, progress: Callable[[int], None]) -> Iterator[_Item]:
-    for batch in read_stream(stream, chunk_bytes, progress):
+def _items(
+    dialect: Dialect[E], index: int, stream: Stream, chunk_bytes: int, progress: Callable[[int], None]
+) -> Iterator[_Item]:
+    for batch in read_stream(dialect, stream, chunk_bytes, progress):
         if batch and isinstance(batch[0], SourceNote):
             yield index, "notes", _encode(batch)
             continue
@@ -88,16 +91,18 @@ def _without_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class Readers:
+class Readers(Generic[E]):
     """The processes, for as long as the `with` lasts."""
 
     def __init__(
         self,
+        dialect: Dialect[E],
         streams: Sequence[Stream],
         jobs: int,
         chunk_bytes: int,
         progress: Callable[[int], None],
     ) -> None:
+        self._dialect = dialect
         self._streams = streams
         self._chunk_bytes = chunk_bytes
         self._progress = progress
@@ -116,7 +121,7 @@ class Readers:
             loads[least] += stream.work + 1
         self._shares = shares
 
-    def __enter__(self) -> Readers:
+    def __enter__(self) -> Readers[E]:
         context = multiprocessing.get_context("spawn")  # the same on every system, and safe beside threads
         salt = redact.of_this_run().salt
         with _without_ctrl_c():
@@ -124,7 +129,7 @@ class Readers:
                 ours, theirs = context.Pipe()
                 process = context.Process(
                     target=_serve,
-                    args=(theirs, share, self._chunk_bytes, salt),
+                    args=(self._dialect, theirs, share, self._chunk_bytes, salt),
                     daemon=True,
                 )
                 process.start()
@@ -169,7 +174,7 @@ class Readers:
         self._progress(done - self._told)
         self._told = done
 
-    def stream(self, index: int) -> Iterator[list[Event] | list[SourceNote]]:
+    def stream(self, index: int) -> Iterator[list[E] | list[SourceNote]]:
         """Batches of one stream, the last one its notes.
 
         Raises:
@@ -193,4 +198,4 @@ class Readers:
             if kind == "notes":
                 yield _notes(payload)
                 return
-            yield _events(payload)
+            yield self._dialect.decode(payload)

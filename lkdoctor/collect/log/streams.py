@@ -7,14 +7,13 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from lkdoctor.collect.server_log.chain import Chain
-from lkdoctor.collect.server_log.note import notes_of
-from lkdoctor.collect.server_log.reader import StreamReader
-from lkdoctor.collect.server_log.sniff import sniff
-from lkdoctor.collect.server_log.source import LogInput
-from lkdoctor.collect.server_log.spool import Spool
-from lkdoctor.collect.server_log.wrappers import NAMING
-from lkdoctor.dispatch.facts import Event
+from lkdoctor.collect.log.chain import Chain
+from lkdoctor.collect.log.dialect import Dialect, E
+from lkdoctor.collect.log.forms import usual_form
+from lkdoctor.collect.log.reader import StreamReader
+from lkdoctor.collect.log.source import LogInput
+from lkdoctor.collect.log.spool import Spool
+from lkdoctor.collect.log.wrappers import NAMING
 from lkdoctor.dispatch.model import SourceNote
 
 _UNPACKS_TO: Final = 10  # times its size, for a log; and unpacking is slower than reading
@@ -38,28 +37,32 @@ class Stream(NamedTuple):
 
 
 def read_stream(
+    dialect: Dialect[E],
     stream: Stream,
     chunk_bytes: int,
     progress: Callable[[int], None] | None,
     spool: Spool | None = None,
-) -> Iterator[list[Event] | list[SourceNote]]:
+) -> Iterator[list[E] | list[SourceNote]]:
     """Batches of events in time order; the last item is the list of notes.
 
     A log that several servers write to (docker compose, a syslog host) keeps each one's order but often has none between
     them: such a file is read once to learn who writes to it, and then once for each of them, merged by time.
     """
-    services = _services(stream, chunk_bytes, progress) if stream.rereadable and _names_services(stream) else set()
-    chain = Chain(stream.inputs)
-    reader = StreamReader(
-        chain, stream.name, chunk_bytes=chunk_bytes, progress=_silent(progress) if services else progress, spool=spool
+    services = (
+        _services(dialect, stream, chunk_bytes, progress)
+        if stream.rereadable and _names_services(dialect, stream)
+        else set()
     )
+    chain = Chain(stream.inputs)
+    told = _silent(progress) if services else progress
+    reader = StreamReader(dialect, chain, stream.name, chunk_bytes=chunk_bytes, progress=told, spool=spool)
     try:
         if len(services) > 1:
             first, *others = sorted(services)
             runs = [_only(first, reader)]
             for service in others:
                 other = StreamReader(
-                    Chain(stream.inputs), stream.name, chunk_bytes=chunk_bytes, progress=_silent(progress)
+                    dialect, Chain(stream.inputs), stream.name, chunk_bytes=chunk_bytes, progress=_silent(progress)
                 )
                 runs.append(_only(service, other))
             merged = heapq.merge(*runs, key=lambda event: float("-inf") if event.at is None else event.at)
@@ -67,7 +70,7 @@ def read_stream(
                 yield batch
         else:
             yield from reader.batches()
-        notes, events = notes_of(reader)
+        notes, events = dialect.notes(reader)
         if events:
             if spool is not None:
                 _keep(reader.head, events, spool)
@@ -77,30 +80,33 @@ def read_stream(
         chain.close()
 
 
-def _keep(head: bytes, events: list[Event], spool: Spool) -> None:
+def _keep(head: bytes, events: list[E], spool: Spool) -> None:
     for event in events:
         offset = event.place.offset or 0
         spool.keep(offset, head.count(b"\n", 0, offset) + 1, head[offset:].partition(b"\n")[0])
 
 
-def _names_services(stream: Stream) -> bool:
+def _names_services(dialect: Dialect[E], stream: Stream) -> bool:
     """True when the first lines have a wrapper that tells the processes apart."""
     chain = Chain(stream.inputs)
     buffer = bytearray(64 * 1024)
     count = chain.readinto(memoryview(buffer))
     chain.close()
-    form = sniff(bytes(buffer[:count]).split(b"\n"))
+    form = usual_form(bytes(buffer[:count]).split(b"\n"), dialect.reads)
     return form is not None and any(wrapper in NAMING for wrapper in form)
 
 
-def _services(stream: Stream, chunk_bytes: int, progress: Callable[[int], None] | None) -> set[str]:
+def _services(
+    dialect: Dialect[E], stream: Stream, chunk_bytes: int, progress: Callable[[int], None] | None
+) -> set[str]:
     found: set[str] = set()
-    for batch in StreamReader(Chain(stream.inputs), stream.name, chunk_bytes=chunk_bytes, progress=progress).batches():
+    reader = StreamReader(dialect, Chain(stream.inputs), stream.name, chunk_bytes=chunk_bytes, progress=progress)
+    for batch in reader.batches():
         found.update(event.stream for event in batch)
     return found
 
 
-def _only(service: str, reader: StreamReader) -> Iterator[Event]:
+def _only(service: str, reader: StreamReader[E]) -> Iterator[E]:
     """The events of one service, in an order of its own: the others' times do not count."""
     for batch in reader.batches(service):
         yield from batch

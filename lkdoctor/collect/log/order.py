@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Generic
 
-from lkdoctor.dispatch.facts import Event
+from lkdoctor.collect.log.dialect import E
 
 WINDOW_SECONDS: Final = 2.0
 WINDOW_EVENTS: Final = 10_000
 _BATCH: Final = 512
 
 
-class Order:
+class Order(Generic[E]):
     """Sorts what arrives within 2 s of log time. All decisions rest on the sequence of events alone, never on chunks.
 
     A step back by more than the window (a clock was set, or two logs were joined end to end) starts a new window:
@@ -21,12 +21,12 @@ class Order:
     def __init__(self) -> None:
         self.steps_back = 0
         self.largest_step = 0.0
-        self._held: list[tuple[float, int, Event]] = []
+        self._held: list[tuple[float, int, E]] = []
         self._count = 0
         self._next_flush = _BATCH
         self._latest = float("-inf")
 
-    def add(self, event: Event, out: list[Event]) -> None:
+    def add(self, event: E, out: list[E]) -> None:
         """Take one event; append to `out` those whose order is now certain."""
         at = event.at
         if at is None:
@@ -43,13 +43,13 @@ class Order:
         if len(self._held) >= self._next_flush:
             self._release(out)
 
-    def flush(self, out: list[Event]) -> None:
+    def flush(self, out: list[E]) -> None:
         """Give out everything that is held."""
         self._held.sort(key=_key)
         out.extend(item[2] for item in self._held)
         self._held.clear()
 
-    def _release(self, out: list[Event]) -> None:
+    def _release(self, out: list[E]) -> None:
         held = self._held
         held.sort(key=_key)
         limit = self._latest - WINDOW_SECONDS
@@ -63,5 +63,5 @@ class Order:
         self._next_flush = len(held) + _BATCH
 
 
-def _key(item: tuple[float, int, Event]) -> tuple[float, int]:
+def _key(item: tuple[float, int, object]) -> tuple[float, int]:
     return item[0], item[1]

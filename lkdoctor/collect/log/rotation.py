@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from lkdoctor.collect.server_log.source import LogInput
+from lkdoctor.collect.log.source import LogInput
 
 _PACKED: Final = re.compile(r"\.(?:gz|zst)$")
 _NUMBER: Final = re.compile(r"^(?P<base>.+)\.(?P<number>\d{1,4})$")

@@ -6,7 +6,7 @@ import bisect
 from collections.abc import Sequence
 from typing import Final
 
-from lkdoctor.collect.server_log.source import LogInput, Opened, open_input
+from lkdoctor.collect.log.source import LogInput, Opened, open_input
 from lkdoctor.dispatch.facts import Place
 
 _BOM: Final = b"\xef\xbb\xbf"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from lkdoctor import redact
-from lkdoctor.collect.server_log.lines import unwrapped
-from lkdoctor.collect.server_log.source import LogInput, Opened, open_input
-from lkdoctor.collect.server_log.spool import Spool
+from lkdoctor.collect.log.source import LogInput, Opened, open_input
+from lkdoctor.collect.log.spool import Spool
 from lkdoctor.dispatch.facts import Place
 
 _TEXT: Final = 600
@@ -29,8 +28,10 @@ class Proof(NamedTuple):
     text: str
 
 
-def resolve(inputs: Sequence[LogInput], places: Iterable[Place], spools: Mapping[str, Spool]) -> dict[Place, Proof]:
-    """The records at `places`, one forward pass for each input. A place that cannot be read again is left out."""
+def resolve(
+    inputs: Sequence[LogInput], places: Iterable[Place], spools: Mapping[str, Spool], unwrapped: Callable[[bytes], str]
+) -> dict[Place, Proof]:
+    """The records at `places`, `unwrapped`, one forward pass for each input. A place that cannot be read again is left out."""
     wanted: dict[str, set[int]] = {}
     for place in places:
         if place.offset is not None:
@@ -52,7 +53,7 @@ def resolve(inputs: Sequence[LogInput], places: Iterable[Place], spools: Mapping
         except (OSError, KeyError, ValueError):
             continue
         try:
-            for proof in _read(given.name, opened, offsets):
+            for proof in _read(given.name, opened, offsets, unwrapped):
                 found[Place(proof.source, proof.offset)] = proof
         finally:
             opened.close()
@@ -88,7 +89,7 @@ def _sought(opened: Opened) -> bool:
     return isinstance(opened.raw, io.FileIO) and (opened.size or 0) >= _COUNT_BELOW
 
 
-def _read(source: str, opened: Opened, offsets: Sequence[int]) -> Iterable[Proof]:
+def _read(source: str, opened: Opened, offsets: Sequence[int], unwrapped: Callable[[bytes], str]) -> Iterable[Proof]:
     if isinstance(opened.raw, io.FileIO) and _sought(opened):
         for offset in offsets:
             opened.raw.seek(offset)

@@ -6,23 +6,21 @@ than 30 s of log time went by without an event, looked at once a MiB: at fixed o
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Generic
 
-from lkdoctor.collect.server_log.lines import LineReader
-from lkdoctor.dispatch.facts import Event
+from lkdoctor.collect.log.dialect import E, Lines
 
 _EVERY: Final = 1 << 20
 _TRIES: Final = 256  # lines looked at for one that parses, at each of those offsets
 _QUIET_SECONDS: Final = 30.0
-_NEEDLES: Final = (b"INFO", b"DEBUG", b'"info', b'"debug', b'info\\"', b'debug\\"')
 _INFO_TRIES: Final = 2000
 _LINE: Final = 64 * 1024
 
 
-class Sampler:
+class Sampler(Generic[E]):
     """Looks at records of no interest, seldom."""
 
-    def __init__(self, parser: LineReader) -> None:
+    def __init__(self, parser: Lines[E]) -> None:
         self.due = 0  # offset from which on a record is to be looked at
         self.next_at = 0  # no need to call `before` for anything that begins earlier
         self._parser = parser
@@ -41,7 +39,7 @@ class Sampler:
             return
         position = max(0, self._info_from - base)
         while self._info_tries < _INFO_TRIES:
-            found = [at for needle in _NEEDLES if (at := buffer.find(needle, position, limit)) >= 0]
+            found = [at for needle in parser.info_words if (at := buffer.find(needle, position, limit)) >= 0]
             if not found:
                 self._info_from = base + limit
                 return
@@ -56,7 +54,7 @@ class Sampler:
                 self._plan()
                 return
 
-    def before(self, buffer: bytearray, upto: int, limit: int, base: int, events: list[Event]) -> None:
+    def before(self, buffer: bytearray, upto: int, limit: int, base: int, events: list[E]) -> None:
         """Look at the records that are due and begin before `upto`, in their order; add their events."""
         while True:
             info = self._info_at
@@ -70,7 +68,7 @@ class Sampler:
                 break
         self._plan()
 
-    def _sample(self, buffer: bytearray, limit: int, base: int, events: list[Event]) -> None:
+    def _sample(self, buffer: bytearray, limit: int, base: int, events: list[E]) -> None:
         first = max(0, self.due - base)
         if first and buffer[first - 1] != 10:
             self.due = base + _line_end(buffer, first, limit)
@@ -86,7 +84,7 @@ class Sampler:
             self._first = False
         self.due = self._next(base + first)
 
-    def _take(self, buffer: bytearray, first: int, limit: int, base: int, events: list[Event]) -> None:
+    def _take(self, buffer: bytearray, first: int, limit: int, base: int, events: list[E]) -> None:
         stop = _line_end(buffer, first, limit)
         got = self._parser.head(bytes(buffer[first : min(stop, first + _LINE)]))
         if got is not None:
@@ -99,9 +97,9 @@ class Sampler:
         self._tries = 0
         return (offset // _EVERY + 1) * _EVERY
 
-    def last(self, tail: bytes, total: int) -> list[Event]:
+    def last(self, tail: bytes, total: int) -> list[E]:
         """The last record of each service in `tail`, the end of a run of `total` bytes."""
-        found: dict[str, Event] = {}
+        found: dict[str, E] = {}
         end = len(tail)
         for _ in range(4 * _TRIES):
             first = tail.rfind(b"\n", 0, end) + 1

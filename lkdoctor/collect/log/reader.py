@@ -6,16 +6,14 @@ Every decision depends on the bytes alone, never on where a chunk ends, so that 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, Generic
 
-from lkdoctor.collect.server_log.chain import Chain
-from lkdoctor.collect.server_log.coverage import Sampler
-from lkdoctor.collect.server_log.lines import LineReader
-from lkdoctor.collect.server_log.messages import AUTOMATON
-from lkdoctor.collect.server_log.order import Order
-from lkdoctor.collect.server_log.source import StopReading
-from lkdoctor.collect.server_log.spool import KEPT_BYTES, Spool
-from lkdoctor.dispatch.facts import Event
+from lkdoctor.collect.log.chain import Chain
+from lkdoctor.collect.log.dialect import MORE, Dialect, E, More
+from lkdoctor.collect.log.order import Order
+from lkdoctor.collect.log.sampler import Sampler
+from lkdoctor.collect.log.source import StopReading
+from lkdoctor.collect.log.spool import KEPT_BYTES, Spool
 
 CHUNK_BYTES: Final = 1 << 20
 MAX_RECORD: Final = 1 << 20  # a longer line keeps its head only
@@ -25,11 +23,12 @@ COUNT_LINES_BELOW: Final = 256 << 20  # counting lines costs as much as finding 
 TAIL_BYTES: Final = 64 * 1024
 
 
-class StreamReader:
+class StreamReader(Generic[E]):
     """One stream's events, and what was learnt of its bytes. `chain` is read once, to its end."""
 
     def __init__(
         self,
+        dialect: Dialect[E],
         chain: Chain,
         stream: str,
         *,
@@ -41,8 +40,9 @@ class StreamReader:
         self.lines: int | None = 0
         self.bytes = 0
         self.head = b""  # the first bytes, for saying what a file looks like
-        self.order = Order()
-        self.parser = LineReader(chain, stream)
+        self.order: Order[E] = Order()
+        self.parser = dialect.lines(chain, stream)
+        self._automaton = dialect.automaton
         self._sampler = Sampler(self.parser)
         self._chunk = max(1, chunk_bytes)
         self._progress = progress
@@ -57,9 +57,9 @@ class StreamReader:
         if size is not None and size >= COUNT_LINES_BELOW:
             self.lines = None
 
-    def batches(self, only: str = "") -> Iterator[list[Event]]:
+    def batches(self, only: str = "") -> Iterator[list[E]]:
         """Events in time order (within the window), in lists as they become certain; of the stream `only` if given."""
-        out: list[Event] = []
+        out: list[E] = []
         for found in self._raw():
             for event in found:
                 if not only or event.stream == only:
@@ -71,7 +71,7 @@ class StreamReader:
         if out:
             yield out
 
-    def _raw(self) -> Iterator[list[Event]]:
+    def _raw(self) -> Iterator[list[E]]:
         """Events in file order, one list a chunk."""
         view, buffer = self._view, self._buffer
         held = 0  # bytes at the front of the buffer
@@ -147,7 +147,7 @@ class StreamReader:
         if self._progress is not None:
             self._progress(end - start)
 
-    def _keep(self, event: Event, first: int, stop: int) -> None:
+    def _keep(self, event: E, first: int, stop: int) -> None:
         if self._spool is not None and event.place.offset is not None:
             line = None
             if self.lines is not None:
@@ -157,7 +157,7 @@ class StreamReader:
             data = bytes(self._buffer[first : min(stop, first + KEPT_BYTES)])
             self._spool.keep(event.place.offset, line, data)
 
-    def _scan(self, limit: int, final: bool, overlong: bool = False) -> tuple[list[Event], int]:
+    def _scan(self, limit: int, final: bool, overlong: bool = False) -> tuple[list[E], int]:
         """Read the hits in the first `limit` bytes, which are whole lines; `final` when nothing follows them.
 
         Returns the events and the number of bytes done with: less than `limit` when a record goes on behind it.
@@ -168,10 +168,10 @@ class StreamReader:
             self.parser,
             self._sampler,
         )
-        events: list[Event] = []
+        events: list[E] = []
         sampler.look(buffer, limit, base)
         floor = 0
-        for literal, start, end in AUTOMATON.find_matches_as_indexes(self._view[:limit]):
+        for literal, start, end in self._automaton.find_matches_as_indexes(self._view[:limit]):
             if start < floor:
                 continue
             low = max(floor, start - SEARCH_BACK)
@@ -192,13 +192,13 @@ class StreamReader:
             if end - first > len(line):
                 continue
             got = parser.read(line, literal, start - first, end - first, base + first)
-            longer = got is parser.MORE
+            longer = got is MORE
             if longer:
                 got = parser.gather(buffer, line, first, stop, limit, final or cut, base)
-                if got is parser.MORE:
+                if got is MORE:
                     limit = first
                     break
-            if isinstance(got, Event):
+            if got is not None and not isinstance(got, More):
                 events.append(got)
                 floor = stop + 1
                 if self._spool is not None:
