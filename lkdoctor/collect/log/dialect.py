@@ -153,6 +153,7 @@ class Dialect(ABC, Generic[E]):
     """One kind of log. Without state of its own, so that a process that helps reading can be given it."""
 
     kind: str  # of its source notes
+    search_back: int = 4096  # bytes of a record in front of its message; a match further in is text in something else
 
     @property
     @abstractmethod

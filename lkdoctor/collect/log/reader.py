@@ -18,7 +18,6 @@ from lkdoctor.collect.log.spool import KEPT_BYTES, Spool
 CHUNK_BYTES: Final = 1 << 20
 MAX_RECORD: Final = 1 << 20  # a longer line keeps its head only
 HEAD_BYTES: Final = 64 * 1024
-SEARCH_BACK: Final = 4096  # a message stands near the head of its line; a match further in is text in something else
 COUNT_LINES_BELOW: Final = 256 << 20  # counting lines costs as much as finding the hits
 TAIL_BYTES: Final = 64 * 1024
 
@@ -43,6 +42,7 @@ class StreamReader(Generic[E]):
         self.order: Order[E] = Order()
         self.parser = dialect.lines(chain, stream)
         self._automaton = dialect.automaton
+        self._search_back = dialect.search_back
         self._sampler = Sampler(self.parser)
         self._chunk = max(1, chunk_bytes)
         self._progress = progress
@@ -174,7 +174,7 @@ class StreamReader(Generic[E]):
         for literal, start, end in self._automaton.find_matches_as_indexes(self._view[:limit]):
             if start < floor:
                 continue
-            low = max(floor, start - SEARCH_BACK)
+            low = max(floor, start - self._search_back)
             newline = buffer.rfind(b"\n", low, start)
             if newline >= 0:
                 first = newline + 1
