@@ -108,7 +108,8 @@ class Redactor:
 
     def token(self, value: str) -> str:
         """`<secret:3f2a>`: equal for equal values of this run, and nothing can be guessed back from it."""
-        return f"<secret:{hmac.new(self._salt, value.encode(), hashlib.sha256).hexdigest()[:4]}>"
+        digest = hmac.new(self._salt, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+        return f"<secret:{digest[:4]}>"
 
     def mask(self, text: str) -> str:
         """`text` with every secret replaced by its token; masking twice changes nothing more."""

@@ -12,6 +12,8 @@ from lkdoctor.dispatch.tokens import Token
 from lkdoctor.doctor.evidence import Evidence
 from lkdoctor.doctor.finding import Code, Confidence, Finding, Fix, Severity, Subject
 
+_NAMELESS = frozenset({"TOKEN", "--token", "stdin"})
+
 
 def readable(evidence: Evidence) -> Iterator[Token]:
     """Tokens that are JWTs."""
@@ -23,8 +25,11 @@ def version_of(token: Token, evidence: Evidence) -> str:
     if token.server_version:
         return token.server_version
     known = {one.version for one in evidence.runs if one.version}
-    if evidence.probes.server is not None and evidence.probes.server.version:
-        known.add(evidence.probes.server.version)
+    server = evidence.probes.server
+    if server is not None and server.is_cloud:
+        return ""  # its versions are those of another server
+    if server is not None and server.version:
+        known.add(server.version)
     return known.pop() if len(known) == 1 else ""
 
 
@@ -72,7 +77,7 @@ def finding(
     """A finding about one token; `at` is the claim that proves it."""
     return Finding(
         code,
-        Subject("token", id=token.name),
+        subject(token),
         f"{_name(token)} {message}",
         code.severity if severity is None else severity,
         confidence,
@@ -82,8 +87,13 @@ def finding(
     )
 
 
+def subject(token: Token) -> Subject:
+    """The token by its name; the only one that was given has none."""
+    return Subject("token", id="" if token.name in _NAMELESS else token.name)
+
+
 def _name(token: Token) -> str:
-    return "The token" if token.name in {"TOKEN", "--token", "stdin"} else f"The token {token.name}"
+    return "The token" if token.name in _NAMELESS else f"The token {token.name}"
 
 
 def inspect_again(title: str, *steps: str) -> Fix:

@@ -32,6 +32,8 @@ def input_unreadable(sources: Sources) -> Iterator[Finding | Inconclusive]:
     (start scripts, proxies) are skipped as well.
     """
     for one in sources:
+        if "://" in one.name:
+            continue  # a live server: why it could not be asked is what the checks of the connection tell
         if one.unusable:
             empty = one.unusable.startswith("empty")
             yield Finding(

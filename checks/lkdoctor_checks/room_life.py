@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from lkdoctor.dispatch import rules
 from lkdoctor.dispatch.model import AgentParticipant, Outcome, Room
 from lkdoctor.doctor.codes import IDLE_CLOSE, REJOIN_OLD_ROOM
-from lkdoctor.doctor.evidence import Rooms, ServerRuns
+from lkdoctor.doctor.evidence import Evidence, Rooms
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 
 
 @check(REJOIN_OLD_ROOM)
-def rejoin_old_room(rooms: Rooms, runs: ServerRuns) -> Iterator[Finding | Inconclusive]:
+def rejoin_old_room(rooms: Rooms, evidence: Evidence) -> Iterator[Finding | Inconclusive]:
     """Somebody came into a room that still lived, whose agent had already left, and no agent came again.
 
     ## What it means
@@ -25,7 +25,9 @@ def rejoin_old_room(rooms: Rooms, runs: ServerRuns) -> Iterator[Finding | Inconc
     ## How it is decided
     An agent had come and left; then a person joined the same life of the room and was there for 8 s or more without
     any agent, in a log that goes on (a rejoin 4 s after leaving has the same room id and no new launch on 1.13.5, 1.11.0,
-    1.9.12 and 1.8.4). It is surer when the same person comes back, or when the joiner's token names an agent.
+    1.9.12 and 1.8.4). It is surer when the same person comes back, or when the joiner's token names an agent. From the
+    API it needs a watch that saw the agent, saw it gone, and then saw somebody come: one look at a person alone is not
+    enough.
 
     ## How to fix
     Use a new room name for each session; or delete the room when the conversation ends; or let the agent outlive a short
@@ -35,11 +37,12 @@ def rejoin_old_room(rooms: Rooms, runs: ServerRuns) -> Iterator[Finding | Inconc
     An agent that hung up at the end of its talk, while others stay to talk among themselves. Somebody who was in the
     room all the time did not rejoin: nothing is reported for them.
     """
-    last = words.end_of(runs)
-    if last is None:
-        return
+    log_end = words.end_of(evidence.runs)
     found: list[tuple[Room, AgentParticipant, AgentParticipant]] = []
     for room in rooms:
+        last = log_end if log_end is not None else room.looked_at
+        if last is None:
+            continue
         for person in room.people:
             gone = _gone_before(room, person)
             if gone is not None and _without_agent(room, person, last):

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from lkdoctor.dispatch import rules
 from lkdoctor.dispatch.model import Ask, Coverage, Origin, Room
 from lkdoctor.doctor.codes import TOKEN_AGENTS_IGNORED
-from lkdoctor.doctor.evidence import Rooms, ServerRuns
+from lkdoctor.doctor.evidence import Evidence, Rooms
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 
 
 @check(TOKEN_AGENTS_IGNORED)
-def token_agents_ignored(rooms: Rooms, runs: ServerRuns, coverage: Coverage) -> Iterator[Finding | Inconclusive]:
+def token_agents_ignored(rooms: Rooms, coverage: Coverage, evidence: Evidence) -> Iterator[Finding | Inconclusive]:
     """The token named an agent, but the room existed already, so the server never read that part.
 
     ## What it means
@@ -28,7 +28,9 @@ def token_agents_ignored(rooms: Rooms, runs: ServerRuns, coverage: Coverage) -> 
     (`participantInit.CreateRoom.agents`, from 1.8.2; seen on 1.8.4, 1.9.12, 1.11.0 and 1.13.5) and that the room was
     there before. In its whole life the room has no dispatch of that name, in a log at level info that goes on for 8 s
     or more after the join while the person stays. From 1.8.4 on a dispatch of the name would have shown itself, even if
-    it was made before the log begins: every join tries all dispatches of the room once more.
+    it was made before the log begins: every join tries all dispatches of the room once more. From the API: a CreateRoom
+    call that is in the evidence named the agent for a room that was there before, and a complete list of the room's
+    dispatches, 8 s or more later, does not have it.
 
     ## How to fix
     Name the agents where the room is made: put `agents` into CreateRoom, or leave CreateRoom out and let the first join
@@ -39,11 +41,14 @@ def token_agents_ignored(rooms: Rooms, runs: ServerRuns, coverage: Coverage) -> 
     nothing is missing. If a dispatch of that name is in the room, whoever made it, nothing is reported here; whether its
     agent has left meanwhile is LKD607.
     """
-    last = words.end_of(runs)
-    if coverage.hides_info or last is None:
+    log_end = words.end_of(evidence.runs)
+    if coverage.hides_info:
         return
     ignored: dict[str, list[tuple[Room, Ask]]] = {}
     for room in rooms:
+        last = log_end if log_end is not None else room.dispatches_at
+        if last is None:
+            continue
         for ask in room.asks:
             if not _unread(room, ask, last):
                 continue

@@ -11,7 +11,7 @@ from lkdoctor.dispatch.token_lost import Lost, lost
 from lkdoctor.dispatch.tokens import Token
 from lkdoctor.doctor.codes import ROOM_CONFIG_KEY, TOKEN_AGENTS_DOUBLED, TOKEN_NO_AGENTS, UNKNOWN_FIELDS
 from lkdoctor.doctor.evidence import Evidence, Tokens
-from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
+from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _tokens
 from lkdoctor_checks import _words as words
@@ -54,7 +54,7 @@ def room_config_key(tokens: Tokens, evidence: Evidence) -> Iterator[Finding | In
         yield _tokens.finding(
             ROOM_CONFIG_KEY,
             token,
-            f"has {words.listed(f'`{one.path}`' for one in found)}, which {_what_happens(found, version)}; it belongs to "
+            f"has {words.listed(f'`{one.path}`' for one in found)}, which {_what_happens(found, version)}; its right place is "
             f"`{first.right}`.",
             _tokens.inspect_again("Put it where the server looks", SPELLING),
             at=first.path.split(".")[0],
@@ -107,6 +107,7 @@ def token_no_agents(tokens: Tokens, evidence: Evidence) -> Iterator[Finding | In
             or lost(claims)
             or token_claims.granted(claims, "hidden", None)
             or token_rules.dependent(claims, None)
+            or all(token_rules.fate(token, one).refused for one in _tokens.versions(token, evidence))
         ):
             continue
         yield _tokens.finding(
@@ -134,7 +135,7 @@ def token_agents_doubled(tokens: Tokens, evidence: Evidence) -> Iterator[Finding
     1.11.0, 1.9.12 and 1.8.4.
 
     ## How to fix
-    Name it once.
+    Name it once, in the list of defaults or in the request, not in both.
 
     ## When it is not a problem
     Entries of one name with different metadata are two roles of one worker, which is a good way to bring two agents;
@@ -186,7 +187,7 @@ def token_unknown_fields(tokens: Tokens, evidence: Evidence) -> Iterator[Finding
             some = next(found for found in by_version.values() if found)
             refusing = [one for one, found in by_version.items() if found]
             yield Inconclusive(
-                Subject("token", id=token.name),
+                _tokens.subject(token),
                 f"Whether it is refused depends on the server: {words.listed(f'`{one.path}`' for one in some)} is not known "
                 f"to livekit-server {', '.join(refusing)}, which answered 401 to such tokens.",
                 "Give the server's version (--server-version), or its log.",

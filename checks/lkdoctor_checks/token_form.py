@@ -8,7 +8,7 @@ from lkdoctor.dispatch import token_claims, token_rules
 from lkdoctor.dispatch.token_rules import LEEWAY, LONGEST
 from lkdoctor.doctor.codes import TOKEN_MALFORMED, TOKEN_SIGNATURE, TOKEN_TIME, TOKEN_TOO_BIG
 from lkdoctor.doctor.evidence import Evidence, Tokens
-from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
+from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _tokens
 
@@ -113,7 +113,7 @@ def token_signature(tokens: Tokens, evidence: Evidence) -> Iterator[Finding | In
             )
         elif token.signature == "other-key":
             yield Inconclusive(
-                Subject("token", id=token.name),
+                _tokens.subject(token),
                 f'Its signature was not checked: it is of key "{token.claims.get("iss", "")}", and the secret at hand '
                 f'belongs to "{token.checked_with}".',
                 "Give key and secret of the token's key (--api-key, --api-secret, or the environment).",

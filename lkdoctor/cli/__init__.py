@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "check": "Tell what happened to every dispatch, why, and how to fix it.",
     "why": "Tell the story of one room, agent, worker, job, dispatch or participant.",
     "workers": "List who was registered, under which name, since when, with how many jobs.",
+    "probe": "Send a job through a live server, end to end: lkdoctor's own, or a call of an agent.",
     "snapshot": "Collect everything into one redacted case, to keep or to send.",
     "checks": "List every code and what it needs.",
     "explain": "Show the handbook page of one code.",

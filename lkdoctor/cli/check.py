@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +13,7 @@ import click
 from lkdoctor.cli import options
 
 if TYPE_CHECKING:
-    from lkdoctor.cli.pipeline import Wish
+    from lkdoctor.cli.pipeline import Collected, Wish
 
 FORMATS = ("text", "json")
 
@@ -35,12 +36,23 @@ class OutputType(options.ParamType):
 
 @click.command("check")
 @options.evidence
+@options.live
+@options.more_evidence
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="On stdout.")
 @click.option("-o", "--output", "outputs", type=OutputType(), multiple=True, help="Write this too. Repeatable.")
 @click.option("--select", multiple=True, type=options.CodeType(), help="Only these: LKD303, LKD3xx, no-headroom.")
 @click.option("--ignore", multiple=True, type=options.CodeType(), help="Not these; what was left out is counted.")
-@click.option("--room", "rooms", multiple=True, metavar="NAME", help="Only this room. Repeatable.")
+@click.option(
+    "--room", "rooms", multiple=True, metavar="NAME", help="Only this room; only it is asked about live. Repeatable."
+)
 @click.option("--agent", "agents", multiple=True, metavar="NAME", help="Only this agent name. Repeatable.")
+@click.option("--expect", multiple=True, metavar="NAME", help="Agents that somebody must have dispatched: NAME[,NAME].")
+@click.option(
+    "--together",
+    multiple=True,
+    metavar="A,B",
+    help="Agents that belong into one room and talk to each other. Repeatable, once a group.",
+)
 @click.option(
     "--fail-on",
     type=click.Choice(["info", "warning", "error"]),
@@ -60,6 +72,11 @@ def command(
     since: float | None,
     until: float | None,
     jobs: int | None,
+    live: options.Live,
+    tokens: tuple[str, ...],
+    apis: tuple[str, ...],
+    expect: tuple[str, ...],
+    together: tuple[str, ...],
     form: str,
     outputs: tuple[tuple[str, str], ...],
     select: tuple[str, ...],
@@ -77,12 +94,18 @@ def command(
     """Tell what happened to every dispatch in the evidence, why, the proof and the fix.
 
     PATHS are server logs (plain, .gz, .zst, as docker, kubectl or journald wrap them; rotated sets and several nodes
-    together), folders and zips that hold some, or - for stdin; without PATHS the current folder is looked at.
+    together); API exchanges (api.jsonl); folders and zips that hold some, such as the case of `lkdoctor snapshot`; or - for
+    stdin. Without PATHS, a token or a live server the current folder is looked at.
+
+    A live server is asked only with --url, --project, --live, --watch or --probe. Its key and secret come from
+    LIVEKIT_API_KEY and LIVEKIT_API_SECRET, a .env file, or the projects of the `lk` command. Nothing is changed on it; only
+    --probe registers a worker and makes a room, both lkdoctor's own, and takes them away again.
 
     Exit status: 0 nothing found, 1 findings, 2 wrong usage or input, 3 the evidence cannot tell, 4 lkdoctor failed,
     130 interrupted.
     """
     from lkdoctor.cli.pipeline import Wish
+    from lkdoctor.dispatch.model import Wanted
     from lkdoctor.doctor.finding import Severity
     from lkdoctor.report.build import Settings
 
@@ -99,7 +122,11 @@ def command(
         agents,
         list_all,
     )
-    wish = Wish(paths, logs, since, until, jobs, quiet, settings=settings)
+    options.sensible(live, for_token=bool(tokens))
+    wanted = Wanted(options.words(expect), tuple(options.group(one) for one in together))
+    wish = Wish(
+        paths, logs, since, until, jobs, quiet, settings=settings, live=live, apis=apis, tokens=tokens, wanted=wanted
+    )
     sys.exit(run(wish, form, outputs, exit_zero=exit_zero, quiet=quiet, verbose=verbose, color=color))
 
 
@@ -112,15 +139,16 @@ def run(
     quiet: bool = False,
     verbose: bool = False,
     color: str = "auto",
+    collect: Callable[[Wish], Collected] | None = None,
 ) -> int:
-    """Read, judge, write; returns the exit status."""
+    """Read (by `collect`, else all that the wish names), judge, write; returns the exit status."""
     from lkdoctor.cli import output, pipeline
     from lkdoctor.doctor import gate
 
     started_at = time.time()
     usage = interrupted = failed = False
     try:
-        collected = pipeline.collect(wish, spare=[path for _, path in outputs])
+        collected = collect(wish) if collect else pipeline.collect(wish, spare=[path for _, path in outputs])
         report = pipeline.report(collected, wish)
         usage, interrupted = bool(collected.unusable), collected.interrupted
         del collected  # its rooms are not needed to write, and writing needs memory

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -20,6 +22,7 @@ else:
 
 _RELATIVE: Final = re.compile(r"([+-]?)(\d+(?:\.\d+)?)(s|m|h|d)")
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+LIVE_TIMEOUT: Final = 20.0  # seconds
 _EARLIEST_EPOCH: Final = 1e9  # a bare number below it is no Unix time of any LiveKit log
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -122,8 +125,8 @@ def words(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
 
 
-def evidence(function: Command) -> Command:
-    """The options that say what is read."""
+def inputs(function: Command) -> Command:
+    """The files that are read."""
     for option in reversed(
         [
             click.argument("paths", nargs=-1, type=click.Path(path_type=str)),
@@ -134,13 +137,158 @@ def evidence(function: Command) -> Command:
                 metavar="FILE",
                 help="A file that is a server log, whatever it looks like ('-' is stdin). Repeatable.",
             ),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def evidence(function: Command) -> Command:
+    """The files that are read, and what of them."""
+    for option in reversed(
+        [
             click.option("--since", type=TimeType(), help="Leave out what is older: 2026-01-31T12:00:00Z, Unix, 10m."),
             click.option("--until", type=TimeType(), help="Leave out what is younger."),
             click.option("--jobs", type=click.IntRange(min=1), help="Processes to read with [default: all cores]."),
         ]
     ):
         function = option(function)
+    return inputs(function)
+
+
+def live(function: Command) -> Command:
+    """The options that name a live server, and how it is asked. Their values arrive as one `Live` in `live`."""
+
+    @functools.wraps(function)
+    def gathered(*args: Any, **values: Any) -> Any:
+        return function(*args, live=_live(values), **values)
+
+    for option in reversed(
+        [
+            click.option("--url", metavar="URL", help="Ask this live server too: wss://livekit.example.com."),
+            click.option("--project", metavar="NAME", help="Ask the server of this project of the `lk` command."),
+            click.option("--live", "ask", is_flag=True, help="Ask the server that the environment or .env names."),
+            click.option("--api-key", "key", metavar="KEY", help="[default: LIVEKIT_API_KEY, .env, lk's projects]"),
+            click.option(
+                "--api-secret",
+                "secret",
+                metavar="SECRET",
+                help="As the key. `ps` shows it: better in .env or its variable.",
+            ),
+            click.option(
+                "--env-file", metavar="FILE", help="Read LIVEKIT_URL and the others from here, not from .env."
+            ),
+            click.option(
+                "--watch",
+                type=click.FloatRange(min=1),
+                metavar="SECONDS",
+                help="Ask again and again for so long: what never came is told from what came and went.",
+            ),
+            click.option(
+                "--timeout",
+                type=click.FloatRange(min=0.1),
+                default=LIVE_TIMEOUT,
+                show_default=True,
+                metavar="SECONDS",
+                help="The longest wait for each thing that is asked.",
+            ),
+            click.option("--probe", is_flag=True, help="Send a job of lkdoctor's own through the server, end to end."),
+        ]
+    ):
+        gathered = option(gathered)
+    return gathered  # type: ignore[return-value] # wraps keeps the signature that click reads
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What is to be asked of which live server; `asked` False: none, the rest is for tokens only."""
+
+    asked: bool = False
+    url: str | None = None
+    project: str | None = None
+    key: str | None = None
+    secret: str | None = None
+    env_file: str | None = None
+    watch: float | None = None  # seconds
+    timeout: float = 20.0  # seconds, for each collector
+    probe: bool = False
+
+    @property
+    def named(self) -> str:
+        """An option that says which key or file to use; empty when none was given."""
+        given = {"--api-key": self.key, "--api-secret": self.secret, "--env-file": self.env_file}
+        return next((option for option, value in given.items() if value is not None), "")
+
+
+def _live(values: dict[str, Any]) -> Live:
+    """Takes the values of `live` out of `values`.
+
+    A server is asked only when an option says so: a variable that happens to be set must not turn the reading of a log
+    into calls to a production server.
+    """
+    names = ("url", "project", "key", "secret", "env_file", "watch", "timeout", "probe")
+    given = {name: values.pop(name) for name in names}
+    asked = bool(values.pop("ask") or given["watch"] or given["probe"])
+    asked = asked or given["url"] is not None or given["project"] is not None
+    if given["secret"] is not None:
+        from lkdoctor.redact import of_this_run
+
+        of_this_run().add(given["secret"])
+    return Live(asked, **given)
+
+
+def sensible(live: Live, *, for_token: bool) -> None:
+    """Say what is odd about these values.
+
+    Raises:
+        click.UsageError: a key or a file was named, and nothing that it could be for.
+    """
+    if live.named and not live.asked and not for_token:
+        raise click.UsageError(
+            f"{live.named} is for a live server: add --url URL, --project NAME, or --live for the one in the environment"
+        )
+    if live.secret is not None:
+        from lkdoctor.cli import output
+
+        output.hint(
+            "--api-secret shows the secret in `ps` and in the shell's history; LIVEKIT_API_SECRET or a .env file does not"
+        )
+
+
+def more_evidence(function: Command) -> Command:
+    """The options that name evidence besides logs."""
+    for option in reversed(
+        [
+            click.option(
+                "--token",
+                "tokens",
+                multiple=True,
+                metavar="TOKEN|FILE|-",
+                help="A participant's token: what the server will do with it. Repeatable.",
+            ),
+            click.option(
+                "--api",
+                "apis",
+                multiple=True,
+                metavar="FILE",
+                help="A file that is API exchanges, whatever it looks like.",
+            ),
+        ]
+    ):
+        function = option(function)
     return function
+
+
+def group(text: str) -> tuple[str, ...]:
+    """`a,b` of `--together` as names.
+
+    Raises:
+        click.BadParameter: fewer than two.
+    """
+    names = tuple(dict.fromkeys(words((text,))))
+    if len(names) < 2:
+        raise click.BadParameter(f"{text!r}: name two agents or more, A,B", param_hint="--together")
+    return names
 
 
 def look(function: Command) -> Command:

@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
+from lkdoctor.cli.interrupt import Interrupt
+from lkdoctor.cli.options import Live
 from lkdoctor.cli.progress import Progress
-from lkdoctor.collect.case import CaseInputs
-from lkdoctor.collect.server_log import LogInput, ServerLogs, StopReading
-from lkdoctor.dispatch.facts import Event
-from lkdoctor.dispatch.model import SourceNote, Stories
+from lkdoctor.collect.case import CaseInputs, read_other
+from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.server_log import LogInput, ServerLogs
+from lkdoctor.collect.snapshot.case_file import recorded_gaps
+from lkdoctor.dispatch.connection import server_ahead
+from lkdoctor.dispatch.facts import Place
+from lkdoctor.dispatch.model import SourceNote, Stories, Wanted
 from lkdoctor.dispatch.stories import KEEP, join
 from lkdoctor.doctor import engine, loader
 from lkdoctor.doctor.evidence import Evidence
 from lkdoctor.doctor.finding import Finding
 from lkdoctor.redact import mask
-from lkdoctor.report.build import RunFacts, Settings, build
+from lkdoctor.report.build import Quoted, RunFacts, Settings, build
 from lkdoctor.report.narrow import narrow, unknown_names
 
 if TYPE_CHECKING:
+    from lkdoctor.collect.target import Target
     from lkdoctor.report.json_v1 import Report
 
-DRAIN_SECONDS = 2.0  # after Ctrl-C, for what a pipe had brought until then; other inputs are not read on for long
 # What describes a case is no evidence in it.
 OWN_FILES = frozenset({"scenario", "manifest", "config"})
+_PROBE = "the probe"  # how the gaps of the probe begin
+EVIDENCE = frozenset({"server_log", "api", "connection", "probe", "token"})  # what this version reads
 
 
 class InputError(Exception):
@@ -42,9 +47,17 @@ class Collected:
 
     stories: Stories
     logs: ServerLogs
+    gathered: Gathered
     started_at: float
     interrupted: bool = False
     unusable: tuple[str, ...] = ()  # why nothing could be used, one sentence an input
+    gaps: tuple[str, ...] = ()  # what was asked for and could not be learned, where nothing else shows it
+    target: Target | None = None  # the live server that was asked
+
+    def resolve(self, places: Iterable[Place]) -> Mapping[Place, Quoted]:
+        """The words that stand at `places`, wherever these are."""
+        wanted = list(places)
+        return {**self.logs.resolve(wanted), **self.gathered.resolve(wanted)}
 
 
 @dataclass(slots=True)
@@ -60,84 +73,108 @@ class Wish:
     inputs: tuple[LogInput, ...] = ()  # logs that are known already, instead of `paths`
     keep_all: bool = False  # the story of one thing may be that of a healthy one
     settings: Settings = field(default_factory=Settings)
-
-
-class _Interrupt:
-    """Turns the first Ctrl-C into a request to stop, so that what was read is still told; the second one kills."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._reading = False
-        self._drains_until = float("-inf")  # by the clock of time.monotonic
-        self._before: Any = None
-
-    def __enter__(self) -> _Interrupt:
-        try:
-            self._before = signal.signal(signal.SIGINT, self._handle)
-        except ValueError:  # not the main thread (a caller's own program): its Ctrl-C stays its own
-            self._before = None
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-
-    def _handle(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        # A read that waits for more goes on after a handler that returns. Joining is never broken off: its state is told.
-        if self._reading:
-            self._drains_until = time.monotonic() + DRAIN_SECONDS
-            raise StopReading
-
-    def watch(self, events: Iterable[Event]) -> Iterator[Event]:
-        """`events` until Ctrl-C; a pipe that was waited for ends there, and what it had brought is still given out."""
-        iterator = iter(events)
-        try:
-            while not self._over():
-                self._reading = True
-                try:
-                    event = next(iterator)
-                except StopIteration:
-                    return
-                finally:
-                    self._reading = False
-                yield event
-        except StopReading:
-            return
-
-    def stop(self) -> None:
-        """Called while bytes are read: between two events there may be gigabytes."""
-        if self._over():
-            raise StopReading
-
-    def _over(self) -> bool:
-        return self.asked and time.monotonic() >= self._drains_until
+    live: Live = field(default_factory=Live)
+    apis: tuple[str, ...] = ()  # recorded API exchanges, whatever they look like
+    tokens: tuple[str, ...] = ()  # a token, a file with tokens, or -
+    wanted: Wanted = field(default_factory=Wanted)
+    record: Callable[[bytes], object] | None = None  # takes each exchange with the API as a line of api.jsonl
 
 
 def collect(wish: Wish, spare: Iterable[str] = ()) -> Collected:
-    """Read the evidence and join it into stories; `spare` are files that will be written.
+    """Read the evidence, ask the live server, and join all of it into stories; `spare` are files that will be written.
 
     Raises:
         InputError: a path does not exist, holds nothing that can be read, or is one of `spare`; a room or an agent name
-            that was asked for is not in the evidence.
+            that was asked for is not in the evidence; the live server's address or key is missing or unusable.
     """
     started_at = time.time()
+    _consistent(wish)
+    inputs = inputs_of(wish, spare)
+    gathered = Gathered()
+    with Interrupt() as interrupt:
+        target, gaps = learn(wish, inputs, gathered, interrupt)
+        # The logs come last: what the API listed a moment ago stands in them then.
+        logs, stories = _read(wish, inputs, gathered, interrupt)
+    stories.steps, stories.probes = gathered.steps, gathered.probes
+    stories.tokens, stories.server = gathered.tokens, gathered.server
+    stories.wanted = wish.wanted
+    used = {one.kind for one in stories.sources if one.kind in EVIDENCE and not one.unusable}
+    judged = used & {"server_log", "api"}
+    settings = wish.settings
+    if judged and not interrupt.asked and not gaps and (unknown := unknown_names(stories, settings)):
+        raise InputError(mask(unknown))
+    reasons = () if used else tuple(f"{one.name}: {one.unusable}" for one in stories.sources if one.unusable)
+    # A log shows what the API would have shown; nothing shows what a probe would have.
+    open_ends = [one for one in gaps if "server_log" not in used or one.startswith(_PROBE)]
+    return Collected(stories, logs, gathered, started_at, interrupt.asked, reasons, tuple(open_ends), target)
+
+
+def _consistent(wish: Wish) -> None:
     if wish.since is not None and wish.until is not None and wish.since > wish.until:
         raise InputError("--since is later than --until, so nothing lies between them; swap their values")
-    paths = wish.paths or (() if wish.logs else (".",))
-    inputs = CaseInputs(list(wish.inputs)) if wish.inputs else CaseInputs.find(paths, logs=wish.logs)
+    if wish.live.asked and wish.until is not None and wish.until < time.time():
+        raise InputError(
+            "--until lies in the past, and a live server only tells how things are now; leave one of them out"
+        )
+
+
+def inputs_of(wish: Wish, spare: Iterable[str] = ()) -> CaseInputs:
+    """What the user named, found and sorted; nothing named and no live server: the current folder.
+
+    Raises:
+        InputError: something cannot be read, is one of `spare`, or there is nothing at all.
+    """
+    named = wish.logs or wish.apis or wish.tokens or wish.live.asked
+    paths = wish.paths or (() if named else (".",))
+    inputs = CaseInputs(list(wish.inputs)) if wish.inputs else CaseInputs.find(paths, logs=wish.logs, apis=wish.apis)
     if inputs.errors:
         raise InputError("\n".join(inputs.errors))
     written = {os.path.realpath(one) for one in spare}
-    for one in inputs.server_logs:
+    for one in (*inputs.server_logs, *inputs.readable):
         if one.path is not None and os.path.realpath(one.path) in written:
             raise InputError(f"-o would overwrite {one.name}, which is evidence; write the report to another file")
-    if not inputs.server_logs:
+    if not (inputs.server_logs or inputs.readable or wish.tokens or wish.live.asked):
         raise InputError(_nothing(wish, inputs))
+    return inputs
+
+
+def learn(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interrupt) -> tuple[Target | None, list[str]]:
+    """Fill `gathered` from everything but the server logs; the live server that was asked, and what it left open.
+
+    Raises:
+        InputError: the live server's address or key is missing or unusable; a token cannot be read.
+    """
+    read_other(inputs, gathered)
+    gathered.snapshots = [one for one in gathered.snapshots if _within(wish, one.at)]
+    target = None
+    gaps = recorded_gaps(wish.paths)
+    # A recorded probe that ended early is a gap as the live one was; a case's own list may have it already.
+    errors = [one.error.rstrip(".") for one in gathered.probes if one.error]
+    gaps += [f"{_PROBE} ended early: {error}." for error in errors if not any(error in gap for gap in gaps)]
+    if wish.live.asked or wish.tokens:
+        from lkdoctor.cli import live  # what talks to servers is heavy
+        from lkdoctor.collect.credentials import CredentialsError
+        from lkdoctor.collect.token import TokenInputError
+
+        try:
+            target = live.target_of(wish.live) if wish.live.asked else None
+            live.read_tokens(wish.live, wish.tokens, target, gathered)
+        except (CredentialsError, TokenInputError) as error:
+            raise InputError(mask(str(error))) from None
+        if target is not None:
+            rooms = wish.settings.rooms
+            asked = live.collectors(wish.live, rooms, wish.record)
+            gaps += live.ask(target, asked, gathered, interrupt, quiet=wish.quiet)
+    return target, gaps
+
+
+def _within(wish: Wish, at: float) -> bool:
+    return (wish.since is None or at >= wish.since) and (wish.until is None or at <= wish.until)
+
+
+def _read(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interrupt) -> tuple[ServerLogs, Stories]:
     total = sum(_size(one) for one in inputs.server_logs)
-    with _Interrupt() as interrupt, Progress(total, sys.stderr, quiet=wish.quiet) as progress:
+    with Progress(total, sys.stderr, quiet=wish.quiet) as progress:
 
         def advance(done: int, size: int | None) -> None:
             interrupt.stop()
@@ -148,16 +185,14 @@ def collect(wish: Wish, spare: Iterable[str] = ()) -> Collected:
         # One room or name may well be among those that are else kept as a count only.
         every = wish.keep_all or settings.list_all or settings.rooms or settings.agents
         keep = sys.maxsize if every else KEEP
-        stories = join(interrupt.watch(logs.events()), keep)
+        events = interrupt.watch(logs.events()) if inputs.server_logs else ()
+        stories = join(events, keep, gathered.snapshots, server_ahead(gathered.steps))
     stories.sources = logs.notes or [
         SourceNote(one.name, "server_log", notes=["reading was interrupted"]) for one in inputs.server_logs
     ]
+    stories.sources += gathered.notes
     stories.sources += [one for one in inputs.others if one.kind not in OWN_FILES]
-    used = [one for one in stories.sources if one.kind == "server_log" and not one.unusable]
-    if used and not interrupt.asked and (unknown := unknown_names(stories, settings)):
-        raise InputError(mask(unknown))
-    reasons = () if used else tuple(f"{one.name}: {one.unusable}" for one in stories.sources if one.unusable)
-    return Collected(stories, logs, started_at, interrupt.asked, reasons)
+    return logs, stories
 
 
 def _size(given: LogInput) -> int:
@@ -177,6 +212,11 @@ def _nothing(wish: Wish, inputs: CaseInputs) -> str:
     )
 
 
+def mode_of(wish: Wish) -> Literal["offline", "read-only", "probe"]:
+    """How far the run goes: files only, asking a server, or sending a job through it."""
+    return "probe" if wish.live.probe else "read-only" if wish.live.asked else "offline"
+
+
 def report(collected: Collected, wish: Wish) -> Report:
     """Run the checks on what was collected and build the report."""
     loaded = loader.load()
@@ -187,12 +227,22 @@ def report(collected: Collected, wish: Wish) -> Report:
         collected.started_at,
         time.time() - collected.started_at,
         interrupted=collected.interrupted,
+        mode=mode_of(wish),
         errors=collected.unusable,
+        gaps=collected.gaps,
+        url="" if collected.target is None else collected.target.url,
+        credentials={} if collected.target is None else collected.target.origins,
         suppressed=tuple(suppressed),
     )
-    logs = collected.logs
     settings = replace(wish.settings, since=wish.since, until=wish.until)
-    return build(narrowed, diagnosis, resolve=logs.resolve, prepare=logs.prepare, run=run, settings=settings)
+    return build(
+        narrowed,
+        diagnosis,
+        resolve=collected.resolve,
+        prepare=collected.logs.prepare,
+        run=run,
+        settings=settings,
+    )
 
 
 def crashed(error: BaseException, started_at: float, settings: Settings) -> Report:

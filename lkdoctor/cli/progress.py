@@ -1,12 +1,14 @@
-"""Progress of a long read, on stderr when it is a terminal."""
+"""Progress on stderr: of a long read on a terminal, and of what is waited for."""
 
 from __future__ import annotations
 
+import shutil
 import time
 from typing import TextIO
 
 _PATIENCE = 0.7  # seconds before the first word: short runs stay silent
 _PAUSE = 0.2
+_LINE_PAUSE = 5.0  # where each word stays: in a file, in a CI's log
 
 
 class Progress:
@@ -38,3 +40,46 @@ class Progress:
         self._stream.write(f"\r\x1b[Kreading: {done / 1e6:,.0f}{share}")
         self._stream.flush()
         self._shown = True
+
+
+class Waiting:
+    """What is waited for, by who waits: one line that is kept current on a terminal, else a line every few seconds."""
+
+    def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
+        self._stream = stream
+        self._quiet = quiet
+        self._terminal = stream.isatty()
+        self._pause = _PAUSE if self._terminal else _LINE_PAUSE
+        self._next = time.monotonic() + (_PATIENCE if self._terminal else _LINE_PAUSE)
+        self._words: dict[str, str] = {}
+        self._shown = False
+
+    def say(self, who: str, words: str) -> None:
+        """What `who` does now, in words; empty: nothing any more."""
+        if words:
+            self._words[who] = words
+        else:
+            self._words.pop(who, None)
+
+    def show(self) -> None:
+        """Write it when it is time to; called often."""
+        if self._quiet or not self._words or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + self._pause
+        from lkdoctor.redact import mask
+        from lkdoctor.report.screen import clean
+
+        line = clean(mask("; ".join(self._words.values())))
+        if self._terminal:
+            columns = shutil.get_terminal_size().columns - 1
+            self._stream.write(f"\r\x1b[K{line[:columns]}")
+        else:
+            self._stream.write(f"lkdoctor: {line}\n")
+        self._stream.flush()
+        self._shown = True
+
+    def wipe(self) -> None:
+        """Take the line away again."""
+        if self._shown and self._terminal:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()

@@ -119,7 +119,7 @@ def inspect(
 
     started_at = time.time()
     gathered = Gathered()
-    pair = pair_of(key, secret, project)
+    pair = _pair(key, secret, project)
     try:
         read_tokens(tokens, gathered, pair, server_version=server_version or "", option="TOKEN")
     except TokenInputError as error:
@@ -157,10 +157,9 @@ def pair_of(key: str | None, secret: str | None, project: str | None) -> Target 
     """Key and secret from the options, the environment, .env files or lk's projects; None when there are none.
 
     Raises:
-        click.UsageError: an option names what is not there.
+        CredentialsError: an option names what is not there.
     """
     from lkdoctor.collect.credentials import CredentialsError, resolve
-    from lkdoctor.redact import mask
 
     named = key is not None or secret is not None or project is not None
     try:
@@ -168,11 +167,21 @@ def pair_of(key: str | None, secret: str | None, project: str | None) -> Target 
     except CredentialsError:
         try:  # a signature needs no address
             target = resolve(url="ws://localhost:7880", key=key, secret=secret, project=project, keyless=not named)
-        except CredentialsError as error:
+        except CredentialsError:
             if named:
-                raise click.UsageError(mask(str(error))) from None
+                raise
             return None
     return target if target.has_key else None
+
+
+def _pair(key: str | None, secret: str | None, project: str | None) -> Target | None:
+    from lkdoctor.collect.credentials import CredentialsError
+    from lkdoctor.redact import mask
+
+    try:
+        return pair_of(key, secret, project)
+    except CredentialsError as error:
+        raise click.UsageError(mask(str(error))) from None
 
 
 @command.command("create")
@@ -239,7 +248,7 @@ def create(
         raise click.UsageError(
             "--preset and --agent do not go together: agents in the token replace those of the preset"
         )
-    pair = pair_of(key, secret, project)
+    pair = _pair(key, secret, project)
     if pair is None:
         raise click.UsageError(
             "no API key and secret: set LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or give --api-key and --api-secret"

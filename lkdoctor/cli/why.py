@@ -12,6 +12,7 @@ from lkdoctor.cli import options
 @click.command("why")
 @click.argument("subject")
 @options.evidence
+@options.live
 @click.option("-v", "--verbose", is_flag=True, help="Whole proof lines, and everything however long.")
 @options.look
 def command(
@@ -21,19 +22,21 @@ def command(
     since: float | None,
     until: float | None,
     jobs: int | None,
+    live: options.Live,
     verbose: bool,
     color: str,
 ) -> None:
     """Tell the story of SUBJECT, line by line, with the proof.
 
     SUBJECT is a room's name or id (RM_…), an agent name, a worker (AW_…), a job (AJ_…), a dispatch (AD_…), or a
-    participant's identity. Exit status: 0, or 2 when the evidence does not know it.
+    participant's identity. With --url the live server is asked too, as `lkdoctor check` does. Exit status: 0, or 2 when the evidence does not know it.
     """
     from lkdoctor.cli import output, pipeline
     from lkdoctor.redact import mask
     from lkdoctor.report.why import Story, UnknownSubjectError
 
-    wish = pipeline.Wish(paths, logs, since, until, jobs, keep_all=True)
+    options.sensible(live, for_token=False)
+    wish = pipeline.Wish(paths, logs, since, until, jobs, keep_all=True, live=live)
     try:
         collected = pipeline.collect(wish)
         report = pipeline.report(collected, wish)
@@ -45,5 +48,5 @@ def command(
     except (pipeline.InputError, UnknownSubjectError) as error:
         raise click.UsageError(mask(str(error))) from None  # names near to SUBJECT may hold a token
     screen = output.screen(color)
-    output.to_stdout(output.lines(story.lines(report, collected.logs.resolve, screen, verbose=verbose)))
+    output.to_stdout(output.lines(story.lines(report, collected.resolve, screen, verbose=verbose)))
     sys.exit(130 if collected.interrupted else 0)

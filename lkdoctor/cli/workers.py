@@ -11,6 +11,7 @@ from lkdoctor.cli import options
 
 @click.command("workers")
 @options.evidence
+@click.option("--url", metavar="URL", help="Not possible: no API of LiveKit lists workers; --url says what would help.")
 @click.option(
     "--at",
     metavar="TIME",
@@ -24,6 +25,7 @@ def command(
     since: float | None,
     until: float | None,
     jobs: int | None,
+    url: str | None,
     at: str | None,
     color: str,
 ) -> None:
@@ -34,6 +36,13 @@ def command(
     from lkdoctor.cli import output, pipeline
     from lkdoctor.report import roster
 
+    if url is not None:
+        raise click.UsageError(
+            "--url: no API of livekit-server lists workers, so a live server cannot be asked for them. Give its log "
+            "(`lkdoctor workers server.log`), which tells each registration; whether a name is served now, "
+            "`lkdoctor probe NAME` finds out, by having that agent called once"
+        )
+
     try:
         collected = pipeline.collect(pipeline.Wish(paths, logs, since, until, jobs))
     except pipeline.InputError as error:
@@ -43,6 +52,8 @@ def command(
         output.hint(complaint)
     if collected.unusable:
         sys.exit(2)
+    if not any(one.kind == "server_log" and not one.unusable for one in stories.sources):
+        raise click.UsageError("no server log in this evidence, and nothing else lists workers; name one")
     moment = None if at is None else _moment(at, stories.first_at, stories.last_at)
     output.to_stdout(output.lines(roster.lines(stories, output.screen(color), moment)))
     sys.exit(130 if collected.interrupted else 0)

@@ -16,19 +16,21 @@ What it leaves on the server, measured on 1.8.4, 1.9.12, 1.11.0 and 1.13.5: no r
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin
 
 import msgspec
 
+from lkdoctor.collect import asking
 from lkdoctor.collect.address import AddressError, parse
 from lkdoctor.collect.knock import Answer, Knocker
 from lkdoctor.collect.target import Target
-from lkdoctor.collect.wire import Failed, Found, addresses, connect, handshake
+from lkdoctor.collect.wire import Failed, Found, addresses, connect, handshake, speaks_tls
 from lkdoctor.dispatch.connection import Step, StepName
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import SourceNote
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 SOURCE: Final = "connection"
-NOBODY: Final = "lkdoctor-nobody"  # a room that is never made
 STEP_SECONDS: Final = 5.0
+_ORIGINS: Final = {"url": "url", "key": "key", "secret": "signed_with"}
 _HOPS: Final = 3  # redirects that are followed
 _TOKEN_TROUBLES: Final = frozenset({"key", "secret", "expired", "early", "token"})
 _LATER: Final[dict[StepName, str]] = {"tls": "", "http": "/", "twirp": "API", "upgrade": "/agent and /rtc"}
@@ -98,7 +100,8 @@ class _Way:
         values: dict[str, Any] = {
             "given": address.given,
             "url": address.url,
-            "origins": dict(self.target.origins),
+            # Not named `secret`: the redactor would take the origin for one.
+            "origins": {_ORIGINS[what]: where for what, where in self.target.origins.items()},
             "notes": list(self.target.notes),
         }
         failed = None
@@ -161,75 +164,54 @@ class _Way:
     async def _speak(self, knocker: Knocker) -> str | None:
         """HTTP, the API and the websockets; returns the address that the API has moved to, if it has."""
         self.say(f"asking {self.target.http_url}")
-        root = await knocker.get(f"{self.target.http_url}/", {})
-        self._answered("http", "/", root, ok=root.status > 0 and root.trouble in {"", "redirect"})
-        if root.status == 0 or root.trouble == "is-tls":
+        root = await asking.root(knocker, self.target)
+        address = self.target.address
+        mute = root.answer.trouble in {"reset", "not-http"} and not address.secure
+        if mute and await speaks_tls(address.host, address.port, self.seconds):
+            words = f"{root.answer.error}; a TLS handshake works"
+            root = replace(root, answer=replace(root.answer, trouble="is-tls", error=words))
+        self._answered(root)
+        if root.answer.status == 0 or root.answer.trouble == "is-tls":
             self._give_up("http")
             return None
         if not self.target.has_key:
-            self._not_tried("twirp", "API", "there is no API key")
-            self._not_tried("upgrade", "/agent and /rtc", "there is no API key")
+            reason = "no token is sent to another host than the URL's" if self.hops else "there is no API key"
+            self._not_tried("twirp", "API", reason)
+            self._not_tried("upgrade", "/agent and /rtc", reason)
             return None
-        first = await self._call(knocker, "RoomService/ListRooms", {"names": [NOBODY]}, "roomList", {"room_list": True})
-        if first.trouble == "redirect":
+        self.say("calling ListRooms")
+        first = await asking.list_rooms(knocker, self.target)
+        self._answered(first)
+        trouble = first.answer.trouble
+        if trouble == "redirect":
             self._not_tried("upgrade", "/agent and /rtc", "the API has moved; see the steps after this")
-            return first.location
-        if first.trouble in _TOKEN_TROUBLES:
+            return first.answer.location
+        if trouble in _TOKEN_TROUBLES:
             self._not_tried("upgrade", "/agent and /rtc", "the server refuses the token")
             return None
-        if not first.trouble:
-            await self._call(
-                knocker,
-                "RoomService/ListParticipants",
-                {"room": NOBODY},
-                "roomAdmin",
-                {"room_admin": True, "room": NOBODY},
-            )
-            await self._dispatch_service(knocker)
-        await self._sockets(knocker)
+        if trouble == "gateway" or (trouble and not first.answer.status):
+            self._not_tried("upgrade", "/agent and /rtc", "the API does not answer")
+            return None
+        self.say("calling the API and opening websockets")
+        calls = [asking.list_participants, asking.dispatch_service] if first.ok else []
+        await self._all(
+            *(call(knocker, self.target) for call in calls),
+            *(asking.socket(knocker, self.target, path) for path in asking.SOCKETS),
+        )
         return None
 
-    async def _call(
-        self, knocker: Knocker, call: str, content: dict[str, Any], grant: str, grants: dict[str, Any]
-    ) -> Answer:
-        self.say(f"calling {call}")
-        url = f"{self.target.http_url}/twirp/livekit.{call}"
-        answer = await knocker.post(url, self.target.headers(**grants), content)
-        if not answer.trouble and not (answer.is_json and (answer.status == 200 or answer.twirp_code == "not_found")):
-            answer = replace(answer, trouble=_unlike_livekit(answer), error=_words(answer))
-        self._answered("twirp", call, answer, ok=not answer.trouble, values={"grant": grant})
-        return answer
-
-    async def _dispatch_service(self, knocker: Knocker) -> None:
-        call = "AgentDispatchService/ListDispatch"
-        url = f"{self.target.http_url}/twirp/livekit.{call}"
-        answer = await knocker.get(url, self.target.headers(room_admin=True, room=NOBODY))
-        if not answer.trouble and not answer.twirp_code:
-            answer = replace(answer, trouble=_unlike_livekit(answer), error=_words(answer))
-        self._answered("twirp", call, answer, ok=not answer.trouble, values={"grant": "", "method": "GET"})
-
-    async def _sockets(self, knocker: Knocker) -> None:
-        join = {"room_join": True, "room": NOBODY}
-        for path, grants, right in (
-            ("/agent", {"agent": True}, ""),
-            ("/rtc", join, "identity cannot be empty"),
-            ("/rtc/v1", join, "join_request is required"),
-        ):
-            self.say(f"opening {path}")
-            answer = await knocker.upgrade(
-                f"{self.target.ws_url.replace('ws', 'http', 1)}{path}", self.target.headers(**grants)
-            )
-            through = answer.status == 101 or (answer.status == 400 and bool(right) and right in answer.text)
-            if path == "/rtc/v1" and answer.status == 404 and "404 page not found" in answer.text:
-                continue  # servers before it have no such path, and clients then take /rtc
-            if not through and not answer.trouble:
-                lost = answer.status == 404 and not answer.text
-                answer = replace(
-                    answer, trouble="not-upgraded" if lost else _unlike_livekit(answer), error=_words(answer)
-                )
-            if through:
-                answer = replace(answer, trouble="", error=answer.text.strip())
-            self._answered("upgrade", path, answer, ok=through or answer.trouble == "grant", values={})
+    async def _all(self, *requests: Coroutine[Any, Any, asking.Tried | None]) -> None:
+        """All at once, for the way may be long; their steps in this order."""
+        tasks = [asyncio.ensure_future(one) for one in requests]
+        try:
+            for task in tasks:
+                tried = await task
+                if tried is not None:
+                    self._answered(tried)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self, location: str) -> None:
         """Walk on from where the API has moved to, when it is the same API elsewhere."""
@@ -243,19 +225,21 @@ class _Way:
         if self.hops > _HOPS or address == old.address:
             return
         self.target = replace(old, address=address)
+        if address.host != old.address.host:  # whoever redirects there must not get a token
+            self.target = replace(self.target, key="", secret="")
         await self.go()
 
-    def _answered(
-        self, name: StepName, what: str, answer: Answer, *, ok: bool, values: dict[str, Any] | None = None
-    ) -> None:
+    def _answered(self, tried: asking.Tried) -> None:
+        answer = tried.answer
         self.answers.append(answer)
-        more = {"location": answer.location} if answer.trouble == "redirect" else {}
-        more |= {"server": answer.headers["server"]} if "server" in answer.headers else {}
+        values = {"base": self.target.http_url, **tried.values}
+        if answer.trouble == "redirect":
+            values["location"] = answer.location
+        if "server" in answer.headers:
+            values["server"] = answer.headers["server"]
         failed = Failed(answer.trouble, answer.error)
-        self.note(
-            name, what, answer.sent, answer.came - answer.sent, failed, ok=ok, status=answer.status,
-            values={"base": self.target.http_url, **(values or {}), **more},
-        )  # fmt: skip
+        took = answer.came - answer.sent
+        self.note(tried.name, tried.what, answer.sent, took, failed, ok=tried.ok, status=answer.status, values=values)
 
     def clock(self) -> None:
         """How far the other side's clock is from ours, from the Date of every answer, each good to a second.
@@ -279,16 +263,6 @@ class _Way:
         )
 
 
-def _unlike_livekit(answer: Answer) -> str:
-    if answer.status == 404:
-        return "no-route"
-    return "server-error" if answer.status >= 500 else "not-livekit"
-
-
-def _words(answer: Answer) -> str:
-    return answer.error or " ".join(answer.text.split())[:200] or f"status {answer.status}, empty"
-
-
 def told(step: Step) -> str:
     """A step in one line, as it is quoted as proof."""
     what = f"{step.name} {step.target}"
@@ -304,19 +278,7 @@ def told(step: Step) -> str:
     return f"{what}: {said or 'ok'} ({step.seconds * 1000:.0f} ms)"
 
 
-def write_steps(steps: Iterable[Step]) -> Iterator[bytes]:
-    """The lines of `connection.jsonl`, one step each."""
-    encoder = msgspec.json.Encoder()
-    for step in steps:
-        plain = msgspec.to_builtins(step)
-        plain.pop("place")
-        yield (
-            encoder.encode({name: value for name, value in plain.items() if value not in ("", 0, {}) or name == "at"})
-            + b"\n"
-        )
-
-
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, omit_defaults=True):
     """A line of `connection.jsonl`; what stands for nothing is left out."""
 
     name: StepName
@@ -328,6 +290,15 @@ class _Line(msgspec.Struct):
     trouble: str = ""
     error: str = ""
     values: dict[str, Any] = {}
+
+
+def write_steps(steps: Iterable[Step]) -> Iterator[bytes]:
+    """The lines of `connection.jsonl`, one step each."""
+    encoder = msgspec.json.Encoder()
+    for step in steps:
+        content = msgspec.to_builtins(step)
+        del content["place"]
+        yield encoder.encode(_Line(**content)) + b"\n"
 
 
 def read_steps(lines: Iterable[bytes], source: str, gathered: Gathered) -> None:
@@ -347,7 +318,7 @@ def read_steps(lines: Iterable[bytes], source: str, gathered: Gathered) -> None:
         except (msgspec.DecodeError, UnicodeDecodeError):
             note.skipped["no connection step"] = note.skipped.get("no connection step", 0) + 1
             continue
-        clean = of_this_run().mask_all(msgspec.to_builtins(line))
+        clean = of_this_run().mask_all(msgspec.structs.asdict(line))
         step = Step(place=place, **clean)
         gathered.quote(place, told(step), number)
         gathered.steps.append(step)

@@ -4,6 +4,7 @@ For each of the three the first of these that has it is used:
 
 1. the options `--url`, `--api-key`, `--api-secret`;
 2. `--project NAME`: that project of the `lk` command, whole (as `lk --project` does, before the environment);
+   `--env-file FILE`: that file, before the environment and instead of those of the folder;
 3. the process environment: LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET;
 4. `.env.local`, then `.env` of the folder (never over the environment, as `load_dotenv` does);
 5. a project of `lk` that fits: its default one when nothing was found so far; the one of the same server when only the
@@ -50,6 +51,7 @@ _Source = dict[str, _Value]
 class _Search:
     """What was looked through, the weightier source first, and what is worth telling about it."""
 
+    environ: Mapping[str, str]
     sources: list[_Source] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -87,6 +89,7 @@ def resolve(
     secret: str | None = None,
     project: str | None = None,
     folder: Path | None = Path(),
+    env_file: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     home: Path | None = None,
     keyless: bool = False,
@@ -100,7 +103,7 @@ def resolve(
     Raises:
         CredentialsError: something is missing or unusable.
     """
-    search = _Search()
+    search = _Search(environ)
     options = {"url": url, "key": key, "secret": secret}
     search.add({what: (value, _OPTIONS[what]) for what, value in options.items()})
     try:
@@ -112,6 +115,11 @@ def resolve(
                 )
             search.add(_of_project(projects.named(project)))
         else:
+            if env_file is not None:
+                if not env_file.is_file():
+                    raise CredentialsError(f"--env-file {env_file}: no such file; name one with LIVEKIT_URL=… in it.")
+                search.add(_dotenv_file(env_file, environ, search.notes))
+                folder = None
             search.add({what: (environ.get(name), f"environment {name}") for what, name in _VARIABLES.items()})
             for values in _dotenv_files(folder, environ, search.notes):
                 search.add(values)
@@ -142,18 +150,22 @@ def _dotenv_files(
         path = (folder or Path()) / name
         if not path.is_file():
             continue
-        found = read_dotenv(path, environ)
-        notes += [f"{path} line {line} is no NAME=value and was left out." for line in found.broken]
-        notes += [
-            f"{path} has {twice} twice with different values; the last one, line {found.entries[twice].line}, counts."
-            for twice in found.doubled
-            if twice in _VARIABLES.values()
-        ]
-        yield {
-            what: (found.entries[variable].value, f"{path} line {found.entries[variable].line}")
-            for what, variable in _VARIABLES.items()
-            if variable in found.entries
-        }
+        yield _dotenv_file(path, environ, notes)
+
+
+def _dotenv_file(path: Path, environ: Mapping[str, str], notes: list[str]) -> dict[str, tuple[str | None, str]]:
+    found = read_dotenv(path, environ)
+    notes += [f"{path} line {line} is no NAME=value and was left out." for line in found.broken]
+    notes += [
+        f"{path} has {twice} twice with different values; the last one, line {found.entries[twice].line}, counts."
+        for twice in found.doubled
+        if twice in _VARIABLES.values()
+    ]
+    return {
+        what: (found.entries[variable].value, f"{path} line {found.entries[variable].line}")
+        for what, variable in _VARIABLES.items()
+        if variable in found.entries
+    }
 
 
 def _of_project(one: Project) -> dict[str, tuple[str | None, str]]:
@@ -201,6 +213,12 @@ def _target(
             if values[what] is None:
                 raise CredentialsError(_missing(what, project, projects, address))
     search.notes += [f"{url.origin} {note}." for note in address.notes]
+    # livekit-agents (Python) takes the first of the two for its websocket, whatever NO_PROXY says.
+    search.notes += [
+        f"environment {name} names a proxy: Python workers go through it, lkdoctor goes straight."
+        for name in ("HTTPS_PROXY", "HTTP_PROXY")
+        if search.environ.get(name)
+    ][:1]
     search.notes += _contradictions(search, address)
     return Target(
         address,

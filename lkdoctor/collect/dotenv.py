@@ -51,7 +51,7 @@ def read_dotenv(path: Path, environ: Mapping[str, str]) -> Dotenv:
     except OSError as error:
         raise DotenvError(f"{path}: {error.strerror or error}. Make it readable, or give --url and the key.") from error
     if len(raw) > _LONGEST:
-        raise DotenvError(f"{path}: larger than 1 MiB, so it is no .env file. Name another --env-folder.")
+        raise DotenvError(f"{path}: larger than 1 MiB, so it is no .env file. Name another with --env-file.")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

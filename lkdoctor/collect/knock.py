@@ -31,10 +31,11 @@ _REFUSALS: Final = (
     ("grant", re.compile(r"no permissions to access the room|permissions? denied")),
     ("token", re.compile(r"invalid authorization|invalid token")),
 )
-# A TLS server that is spoken to in plain HTTP: Go's, nginx's, Apache's and Envoy's words, or a TLS alert.
+# A TLS server that is spoken to in plain HTTP: Go's, nginx's and Apache's words.
 _IS_TLS: Final = re.compile(
-    r"HTTP request to an HTTPS server|plain HTTP request was sent to HTTPS port|speaking plain HTTP to an SSL|\x15\x03[\x00-\x04]"
+    r"HTTP request to an HTTPS server|plain HTTP request was sent to HTTPS port|speaking plain HTTP to an SSL"
 )
+_TITLE: Final = re.compile(r"(?is)<title>(.*?)</title>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,12 @@ class Answer:
     error: str = ""
     date: float | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """What it says, short: of a web page the title."""
+        title = _TITLE.search(self.text)
+        return " ".join((title[1] if title else self.text).split())[:300] or f"status {self.status}, empty"
 
     @property
     def location(self) -> str:
@@ -136,9 +143,7 @@ class Knocker:
                 return _sorted(Answer(sent, came, reply.status, text, headers=got, date=_date(got)))
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as error:
             trouble, words = why(error)
-            if _IS_TLS.search(str(error)) or _IS_TLS.search(repr(error).encode().decode("unicode_escape", "replace")):
-                trouble, words = "is-tls", "the answer is TLS"
-            elif isinstance(error, aiohttp.ServerDisconnectedError):
+            if isinstance(error, aiohttp.ServerDisconnectedError):
                 trouble, words = "reset", "the connection was closed without an answer"
             elif isinstance(error, aiohttp.ClientResponseError):
                 trouble, words = "not-http", " ".join(str(error.message).split())[:200]
@@ -151,13 +156,15 @@ def _with(answer: Answer, trouble: str, error: str) -> Answer:
 
 def _sorted(answer: Answer) -> Answer:
     """The answer with its trouble, as far as it shows whatever was asked."""
-    words = " ".join(answer.text.split())[:300]
+    words = answer.words
     if answer.status == 400 and _IS_TLS.search(answer.text):
         return _with(answer, "is-tls", words)
     if 300 <= answer.status < 400 and answer.location:
         return _with(answer, "redirect", f"{answer.status} to {answer.location}")
     if answer.status in {401, 403}:
         kind = next((name for name, pattern in _REFUSALS if pattern.search(answer.text)), "denied")
+        if kind == "denied" and answer.twirp_code in {"unauthenticated", "permission_denied"}:
+            kind = "token"  # the API's own refusal, in words that are not known here
         return _with(answer, kind, words)
     if answer.status in {502, 503, 504} and not answer.twirp_code:
         return _with(answer, "gateway", words)

@@ -24,12 +24,14 @@ from lkdoctor.redact import of_this_run
 
 KIND: Final = "token"
 FORMAT: Final = "lkdoctor.token/v1"
+_LONGEST: Final = 1000  # characters of a claim that are kept
 _MOST: Final = 20  # tokens of one text
 _LARGEST: Final = 4 << 20  # bytes of one file; livekit-server reads no token above 1 MiB
 _KEYS: Final = ("token", "participantToken", "participant_token", "accessToken", "access_token", "jwt")
 _EDGES: Final = " \t\r\n\"'`\ufeff"
 _HASHES: Final = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}
 _SECRET_CLAIM: Final = re.compile(r"(?i)(metadata|secret|passw|token|credential)")
+_MARK: Final = re.compile(r"<secret:[0-9a-f]{4,}>")
 # A word that starts as every JWT does (`{"` in base64), up to what cannot be one's next letter in a text or a URL.
 _WORD: Final = re.compile(r"(?<![^\s\"'`=:,;<>(\[{&?])eyJ[^\s\"'`,;<>)\]}&]*")
 
@@ -204,12 +206,13 @@ def _signature(
     if claims.get("iss") != target.key:
         return "other-key"
     hashed = _HASHES.get(str(header.get("alg")))
-    signed, _, given = text.rpartition(".")
+    # Servers before 1.13.0 take `=` away from a part before they check; newer ones refuse it anyway.
+    signed, _, given = ".".join(part.rstrip("=") for part in text.split(".")).rpartition(".")
     if hashed is None:
         return "wrong"
     ours = hmac.new(target.secret.encode(), signed.encode(), hashed).digest()
     try:
-        theirs = urlsafe_b64decode(given.rstrip("=") + "=" * (-len(given.rstrip("=")) % 4))
+        theirs = urlsafe_b64decode(given + "=" * (-len(given) % 4))
     except (binascii.Error, ValueError):
         return "wrong"
     return "right" if hmac.compare_digest(ours, theirs) else "wrong"
@@ -230,7 +233,11 @@ def _masked(value: Any, *, secret: bool = False, depth: int = 0) -> Any:
         return [_masked(one, secret=secret, depth=depth + 1) for one in value[:200]]
     if not isinstance(value, str) or not value:
         return value
-    return of_this_run().token(value) if secret else of_this_run().mask(printable(value))
+    if secret:  # a mark from a case stays, for by it equal values are known
+        return value if _MARK.fullmatch(value) else of_this_run().token(value)
+    if len(value) > _LONGEST:  # what is that long is no name of anything
+        value = f"{value[: _LONGEST // 2]}… ({len(value):,} characters)"
+    return of_this_run().mask(printable(value))
 
 
 def _stored(text: str) -> dict[str, Any] | None:
@@ -248,33 +255,19 @@ def _from_case(stored: dict[str, Any], source: str, read_at: float) -> Token:
     at, length, signature = (stored.get(key) for key in ("read_at", "length", "signature"))
     words: tuple[Literal["right", "wrong", "unknown", "other-key"], ...] = ("right", "wrong", "other-key")
     return Token(
-        source,
+        printable(str(stored.get("name") or source)),
         Place(source, None, ""),
         length if isinstance(length, int) else 0,
-        str(stored.get("malformed") or ""),
+        printable(str(stored.get("malformed") or "")),
         _masked(stored["header"]) if isinstance(stored.get("header"), dict) else {},
-        _remasked(stored["claims"]) if isinstance(stored.get("claims"), dict) else {},
+        _masked(stored["claims"]) if isinstance(stored.get("claims"), dict) else {},
         next((word for word in words if word == signature), "unknown"),
         at if isinstance(at, (int, float)) else read_at,
         stored.get("signed") is not False,
         stored.get("padded") is True,
-        str(stored.get("checked_with") or ""),
-        str(stored.get("server_version") or ""),
+        printable(str(stored.get("checked_with") or "")),
+        printable(str(stored.get("server_version") or "")),
     )
-
-
-def _remasked(value: Any, *, secret: bool = False) -> Any:
-    """`_masked`, but what is masked already keeps its mark, by which equal values are known."""
-    if isinstance(value, dict):
-        return {
-            key: _remasked(one, secret=secret or bool(_SECRET_CLAIM.search(key)) or key == "attributes")
-            for key, one in value.items()
-        }
-    if isinstance(value, list):
-        return [_remasked(one, secret=secret) for one in value]
-    if secret and isinstance(value, str) and re.fullmatch(r"<secret:[0-9a-f]{4,}>", value):
-        return value
-    return _masked(value, secret=secret)
 
 
 def _of_json(text: str) -> list[str]:

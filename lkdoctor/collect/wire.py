@@ -110,6 +110,19 @@ async def handshake(ip: str, port: int, host: str, seconds: float) -> Found | Fa
     return Found(values)
 
 
+async def speaks_tls(host: str, port: int, seconds: float) -> bool:
+    """Whether a TLS handshake works there, whoever signed the certificate; nothing is sent over it."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port, ssl=context), seconds)
+    except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError):
+        return False
+    await _close(writer)
+    return True
+
+
 async def _close(writer: asyncio.StreamWriter) -> None:
     writer.close()
     with contextlib.suppress(OSError, ssl.SSLError, asyncio.TimeoutError):

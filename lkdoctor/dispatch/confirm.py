@@ -105,8 +105,8 @@ class Confirmation:
         room.room_id = room.room_id or life.sid
         room.info = life.info
         room.listed_first_at, room.listed_last_at = life.first_at, life.last_at
-        room.looked_at = life.looks[-1].at if life.looks else None
-        room.dispatches_at = life.dispatches_at
+        room.looked_at = self._server(life.looks[-1].at) if life.looks else None
+        room.dispatches_at = None if life.dispatches_at is None else self._server(life.dispatches_at)
         if life.place is not None and not room.proof:
             room.proof.append(life.place)
         if self.alone:

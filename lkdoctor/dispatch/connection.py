@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -29,3 +30,14 @@ class Step(msgspec.Struct, frozen=True):
     )
     error: str = ""
     values: dict[str, Any] = {}
+
+
+def server_ahead(steps: Iterable[Step]) -> float:
+    """Seconds by which the server's clock is ahead of the asking machine's, as the last `clock` step measured it; 0.0 where
+    nothing was measured, or no more than its own error."""
+    ahead = 0.0
+    for one in steps:
+        if one.name == "clock" and isinstance(one.values.get("offset"), (int, float)):
+            offset, error = float(one.values["offset"]), float(one.values.get("error", 0.0))
+            ahead = offset if abs(offset) > error else 0.0
+    return ahead

@@ -262,8 +262,8 @@ class Room:
     listed_first_at: float | None = None  # first and last time that ListRooms or a listing of its own showed it
     listed_last_at: float | None = None
     info: RoomInfo | None = None  # as listed last
-    looked_at: float | None = None  # last complete listing of its participants (the asking machine's clock)
-    dispatches_at: float | None = None  # last complete listing of its dispatches
+    looked_at: float | None = None  # last complete listing of its participants, on the server's clock
+    dispatches_at: float | None = None  # last complete listing of its dispatches, on the server's clock
     proof: list[Place] = field(default_factory=list)
 
 

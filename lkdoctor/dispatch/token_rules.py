@@ -153,6 +153,8 @@ def refused_for_form(token: Token, version: str) -> Refusal | None:
         return Refusal("signature", 401, f"It is signed by {algorithm}; this server takes HS256.")
     if not token.signed:
         return Refusal("signature", 401, "It has no signature.")
+    if not token_claims.text(token.claims.get("iss")):
+        return Refusal("signature", 401, "It names no key (`iss`), so no server can check its signature.")
     if token.signature == "wrong":
         return Refusal("signature", 401, "Its signature was not made with the secret of its key.")
     return None

@@ -16,12 +16,24 @@ WARNING: Final = Severity.WARNING
 ERROR: Final = Severity.ERROR
 
 # -- LKD1xx reaching the server --------------------------------------------------------------------------------------
-SERVER_UNREACHABLE = Code(101, "server-unreachable", ERROR, "Nothing answers at the server's address.", (211,))
+SERVER_UNREACHABLE = Code(
+    101, "server-unreachable", ERROR, "Nothing answers at the server's address.", (211,), status="stable"
+)
 URL_SCHEME = Code(
-    102, "url-scheme", ERROR, "The URL's scheme does not fit what the server speaks (TLS or plain).", (101, 103, 211)
+    102,
+    "url-scheme",
+    ERROR,
+    "The URL's scheme does not fit what the server speaks (TLS or plain).",
+    (101, 103, 211),
+    status="stable",
 )
 UPGRADE_BLOCKED = Code(
-    103, "upgrade-blocked", ERROR, "The API answers, but the websocket upgrade does not get through.", (211,)
+    103,
+    "upgrade-blocked",
+    ERROR,
+    "The API answers, but the websocket upgrade does not get through.",
+    (211,),
+    status="stable",
 )
 API_KEY_UNKNOWN = Code(
     104, "api-key-unknown", ERROR, "The server does not know the API key.", (201, 211, 301, 502), status="stable"
@@ -43,7 +55,9 @@ GRANT_MISSING = Code(
     (201, 301, 504),
     status="stable",
 )
-SERVER_VERSION = Code(108, "server-version", ERROR, "The server is too old for what is used.", (301, 307, 509))
+SERVER_VERSION = Code(
+    108, "server-version", ERROR, "The server is too old for what is used.", (301, 307, 509), status="stable"
+)
 NODES_NOT_SHARED = Code(
     109,
     "nodes-not-shared",
@@ -226,7 +240,9 @@ NODE_JAMMED = Code(
     (301, 302, 303, 305, 312),
     status="stable",
 )
-NOT_ASSIGNED = Code(315, "not-assigned", ERROR, "The API lists the dispatch, but no job came of it.")
+NOT_ASSIGNED = Code(
+    315, "not-assigned", ERROR, "The API lists the dispatch, but no job came of it.", (704,), status="stable"
+)
 
 # -- LKD4xx load -------------------------------------------------------------------------------------------------------
 OVER_LIMIT_NOW = Code(401, "over-limit-now", INFO, "A worker reports a load at or over the server's limit.", (303,))
@@ -272,24 +288,35 @@ LOAD_OUT_OF_RANGE = Code(410, "load-out-of-range", WARNING, "The load function r
 WORKER_SAID_FULL = Code(411, "worker-said-full", WARNING, "The worker itself reported that it is full.", (303,))
 
 # -- LKD5xx tokens and configuration -----------------------------------------------------------------------------------
-TOKEN_MALFORMED = Code(501, "token-malformed", ERROR, "The token is not a JWT.")
-TOKEN_SIGNATURE = Code(502, "token-signature", ERROR, "The token's signature does not match the secret.")
-TOKEN_TIME = Code(503, "token-time", ERROR, "The token has expired or is not valid yet.")
-TOKEN_GRANT = Code(504, "token-grant", ERROR, "The token lacks the grant, the room or the identity to join.")
+TOKEN_MALFORMED = Code(501, "token-malformed", ERROR, "The token is no JWT that a server can read.", status="stable")
+TOKEN_SIGNATURE = Code(
+    502, "token-signature", ERROR, "The token's signature does not match the secret.", status="stable"
+)
+TOKEN_TIME = Code(503, "token-time", ERROR, "The token has expired or is not valid yet.", status="stable")
+TOKEN_GRANT = Code(
+    504, "token-grant", ERROR, "The token lacks the grant, the room or the identity to join.", status="stable"
+)
 ROOM_CONFIG_KEY = Code(
     505,
     "room-config-key",
     ERROR,
     "The token's roomConfig is misspelt or nested in the wrong place, and silently ignored.",
     (309, 310, 506),
+    status="stable",
 )
-TOKEN_NO_AGENTS = Code(506, "token-no-agents", INFO, "The token names no agent: only unnamed workers will come.")
-TOKEN_AGENTS_DOUBLED = Code(507, "token-agents-doubled", WARNING, "The token names one agent twice.", (308,))
-USER_MARKED_AGENT = Code(508, "user-marked-agent", WARNING, "A person's token carries the agent grant.")
+TOKEN_NO_AGENTS = Code(
+    506, "token-no-agents", INFO, "The token names no agent: only unnamed workers will come.", status="stable"
+)
+TOKEN_AGENTS_DOUBLED = Code(
+    507, "token-agents-doubled", WARNING, "The token names one agent twice.", (308,), status="stable"
+)
+USER_MARKED_AGENT = Code(
+    508, "user-marked-agent", WARNING, "A person's token carries the agent grant.", status="stable"
+)
 UNKNOWN_FIELDS = Code(
     509, "unknown-fields", WARNING, "The token has fields that older servers refuse.", status="stable"
 )
-TOKEN_TOO_BIG = Code(510, "token-too-big", WARNING, "The token is too long for the request line.")
+TOKEN_TOO_BIG = Code(510, "token-too-big", WARNING, "The token is too long for the request line.", status="stable")
 UNKNOWN_PRESET = Code(
     511, "unknown-preset", ERROR, "The room preset is not in the server's configuration.", status="stable"
 )
@@ -304,7 +331,12 @@ EXPECTATION_UNMET = Code(515, "expectation-unmet", ERROR, "The evidence contradi
 
 # -- LKD6xx after the assignment ---------------------------------------------------------------------------------------
 ASSIGNED_NEVER_JOINED = Code(
-    601, "assigned-never-joined", ERROR, "A worker took the job, and no agent came into the room.", status="stable"
+    601,
+    "assigned-never-joined",
+    ERROR,
+    "A worker took the job, and no agent came into the room.",
+    (609, 704),
+    status="stable",
 )
 JOB_CRASHED = Code(602, "job-crashed", ERROR, "The job crashed.", (601, 606))
 PROCESS_START_TIMEOUT = Code(603, "process-start-timeout", ERROR, "The job's process did not start in time.", (601,))
@@ -322,6 +354,7 @@ NO_REDISPATCH = Code(
     "no-redispatch",
     ERROR,
     "The only worker of a running job died, and the room stays without an agent.",
+    (609,),
     status="stable",
 )
 REJOIN_OLD_ROOM = Code(
@@ -329,21 +362,28 @@ REJOIN_OLD_ROOM = Code(
     "rejoin-old-room",
     ERROR,
     "A user came back into a room that still lived, whose agent had already gone.",
-    (307, 310),
+    (307, 310, 609),
     status="stable",
 )
 IDLE_CLOSE = Code(
     608, "idle-close", WARNING, "A room with agents only was closed by its empty timeout.", status="stable"
 )
-STALE_STATUS = Code(609, "stale-status", INFO, "The dispatch says running although its agent has gone.")
+STALE_STATUS = Code(
+    609, "stale-status", INFO, "The dispatch says running although its agent has gone.", status="stable"
+)
 
 # -- LKD7xx agent to agent ---------------------------------------------------------------------------------------------
 DEAF_AGENTS = Code(
-    701, "deaf-agents", ERROR, "The agents in the room accept people only, so none of them speaks.", (702, 705)
+    701,
+    "deaf-agents",
+    ERROR,
+    "The agents in the room accept people only, so none of them speaks.",
+    (702, 705),
+    status="stable",
 )
-NO_AUDIO_TRACK = Code(702, "no-audio-track", ERROR, "An agent in the room publishes no audio.")
+NO_AUDIO_TRACK = Code(702, "no-audio-track", ERROR, "An agent in the room publishes no audio.", status="stable")
 WAITS_FOR_A_PERSON = Code(703, "waits-for-a-person", WARNING, "The agent waits for a person before it starts.")
-PARTNER_MISSING = Code(704, "partner-missing", ERROR, "One of the agents that should talk never came.")
+PARTNER_MISSING = Code(704, "partner-missing", ERROR, "One of the agents that should talk never came.", status="stable")
 NOBODY_SPEAKS_FIRST = Code(705, "nobody-speaks-first", WARNING, "All agents wait for another one to begin.")
 SESSIONS_SHARE_PARTICIPANT = Code(
     706, "sessions-share-participant", WARNING, "Two sessions share one room connection and cannot hear each other."

@@ -112,7 +112,8 @@ def _admit(found: Check, entry: Entry, checks: dict[str, list[Check]], names: di
 
 def _evidence_types() -> list[object]:
     hints = typing.get_type_hints(Evidence)
-    return [hints[one.name] for one in fields(Evidence)]
+    # What may be absent is `X | None`; a check that asks for X is not called then.
+    return [kind for one in fields(Evidence) for kind in (typing.get_args(hints[one.name]) or (hints[one.name],))]
 
 
 def _not_loaded(entry: Entry, where: str, error: Exception) -> Finding:

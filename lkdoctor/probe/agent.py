@@ -47,15 +47,19 @@ class Request:
 
 
 async def probe_agents(target: Target, gathered: Gathered, say: Say, request: Request) -> None:
-    """Have every name called together, `times` times in a row; stops early when the server is lost."""
+    """Have every name called together, `times` times in a row.
+
+    Raises:
+        ProbeError: the server was lost on the way; what was learned until then is in `gathered`.
+    """
     import aiohttp  # noqa: PLC0415 - only for who talks to a server
 
     async with aiohttp.ClientSession() as http:
         for number in range(1, request.times + 1):
             visit = _Visit(target, gathered, say, request, number, http)
             await visit.go()
-            if visit.lost:
-                return
+            if visit.lost is not None:
+                raise visit.lost
 
 
 @dataclass(slots=True)
@@ -63,6 +67,7 @@ class _Watched:
     """One name in the room, and how far it has come (times by time.monotonic)."""
 
     recorder: Recorder
+    dispatched: bool = False  # ListDispatch shows its dispatch
     job: JobInfo | None = None
     learned_at: float = 0.0  # when its job was first listed
     joined_at: float | None = None
@@ -88,9 +93,13 @@ class _Visit:
     room: OwnRoom = field(init=False)
     watched: list[_Watched] = field(default_factory=list)
     guest: Guest | None = None
-    lost: bool = False
+    lost: ProbeError | None = None
     _first_seen: dict[str, float] = field(default_factory=dict)
     _last_seen: dict[str, float] = field(default_factory=dict)
+    _first_audio: dict[str, float] = field(default_factory=dict)
+    _states: dict[str, list[tuple[str, float]]] = field(default_factory=dict)  # by identity, each with when it came
+    _listed: dict[str, Agent] = field(default_factory=dict)
+    _list_again: float = 0.0
 
     def __post_init__(self) -> None:
         self.calls = Calls(self.target, self.http)
@@ -143,7 +152,7 @@ class _Visit:
             for one in waiting:
                 step: StepName = "audio" if one.joined_at else "joined" if one.job else "assigned"
                 one.recorder.failed(step, since, error)
-            self.lost = True
+            self.lost = error
 
     async def _visitor(self) -> None:
         """A visible person with a silent microphone: default agents wait for one, publisher workers for its track."""
@@ -185,7 +194,8 @@ class _Visit:
         while waiting := [one for one in self.watched if one.job is None and not one.over]:
             dispatches = await self._asked(self.calls.dispatches(self.room.name))
             for one in waiting:
-                mine = (each for each in dispatches if each.agent_name == one.run.agent_name)
+                mine = [each for each in dispatches if each.agent_name == one.run.agent_name]
+                one.dispatched = bool(mine)
                 found = next(((each, job) for each in mine for job in each.state.jobs), None)
                 if found is None:
                     continue
@@ -209,9 +219,13 @@ class _Visit:
                     until=since + took if known and took is not None else one.learned_at,
                 )
             if time.monotonic() > until:
+                await self._still_ours()
                 for one in waiting:
                     if one.job is None and not one.over:
-                        told = f"ListDispatch shows the dispatch and no job within {SETTLE + _LISTING_LAG:g} s"
+                        shown = (
+                            "the dispatch, and no job of it" if one.dispatched else "no dispatch of this name at all"
+                        )
+                        told = f"after {SETTLE + _LISTING_LAG:g} s ListDispatch shows {shown}"
                         one.recorder.done("assigned", since, told, ok=False, trouble="never")
                         one.over = True
                 return
@@ -222,38 +236,46 @@ class _Visit:
         while not all(one.over for one in self.watched):
             people = await self._people()
             now = time.monotonic()
-            for identity in people:
+            # Whose agent it is, ListDispatch says up to 5 s later; what it did until then is kept.
+            for identity, agent in people.items():
                 self._first_seen.setdefault(identity, now)
                 self._last_seen[identity] = now
+                if agent.audio:
+                    self._first_audio.setdefault(identity, now)
+                states = self._states.setdefault(identity, [])
+                if agent.state and (not states or states[-1][0] != agent.state):
+                    states.append((agent.state, now))
             for one in self.watched:
                 if not one.over and one.job is not None:
-                    self._follow(one, people.get(one.run.identity), now, since)
-            await asyncio.sleep(_GLANCE if self.guest is not None else _POLL)
+                    await self._follow(one, people.get(one.run.identity), now, since)
+            await asyncio.sleep(_GLANCE)
 
-    def _follow(self, one: _Watched, agent: Agent | None, now: float, since: float) -> None:
+    async def _follow(self, one: _Watched, agent: Agent | None, now: float, since: float) -> None:
         run, recorder, limit = one.run, one.recorder, self.request.timeout
         if one.joined_at is None:
             # An agent may have come and gone before ListDispatch said whose it was.
             if agent is None and run.identity not in self._first_seen:
                 if now - one.learned_at > limit:
+                    await self._still_ours()
                     told = f"no participant {run.identity or '(the server names no identity)'} within {limit:g} s of the job"
                     recorder.done("joined", since, told, ok=False, trouble="never")
                     one.over = True
                 return
             one.joined_at = self._first_seen[run.identity]
             recorder.done("joined", since, f"{run.identity} is in the room", until=one.joined_at)
-        if agent is None:
+        states = self._states.get(run.identity, [])
+        if states and not run.states:
+            recorder.done("state", since, f"lk.agent.state is {states[0][0]}", until=states[0][1])
+        run.states = [state for state, _ in states]
+        heard_at = self._first_audio.get(run.identity)
+        if heard_at is not None:
+            recorder.done("audio", since, "the first audio track is there", until=heard_at)
+            one.over = True
+        elif agent is None:
+            await self._still_ours()
             stayed = self._last_seen[run.identity] - one.joined_at
             told = f"{run.identity} left the room {stayed:.1f} s after it had joined, without an audio track"
             recorder.done("audio", since, told, ok=False, trouble="lost")
-            one.over = True
-            return
-        if agent.state and run.states[-1:] != [agent.state]:
-            run.states.append(agent.state)
-            if len(run.states) == 1:
-                recorder.done("state", since, f"lk.agent.state is {agent.state}")
-        if agent.audio:
-            recorder.done("audio", since, "the first audio track is there")
             one.over = True
         elif not run.visitor:
             recorder.skipped("audio", "nobody was in the room, and default agents publish nothing without a person")
@@ -265,14 +287,30 @@ class _Visit:
             recorder.skipped("state", "no lk.agent.state: this agent has no AgentSession, or may not set attributes")
 
     async def _people(self) -> dict[str, Agent]:
-        if self.guest is not None and self.guest.connected:
-            return self.guest.agents()
-        listed = await self._asked(self.calls.participants(self.room.name))
-        return {
-            one.identity: Agent(one.agent_state, any(track.type == "AUDIO" for track in one.tracks))
-            for one in listed
-            if one.is_agent
-        }
+        """The agents in the room. The listing is ahead of the visitor: the server announces who publishes nothing only
+        every 3 s or so (1.8.4, 1.13.5); the visitor is ahead with states and tracks."""
+        if time.monotonic() >= self._list_again:
+            self._list_again = time.monotonic() + _POLL
+            listed = await self._asked(self.calls.participants(self.room.name))
+            self._listed = {
+                one.identity: Agent(one.agent_state, any(track.type == "AUDIO" for track in one.tracks))
+                for one in listed
+                if one.is_agent
+            }
+        people = dict(self._listed)
+        for identity, seen in (self.guest.agents() if self.guest is not None and self.guest.connected else {}).items():
+            before = people.get(identity, seen)
+            people[identity] = Agent(seen.state or before.state, seen.audio or before.audio)
+        return people
+
+    async def _still_ours(self) -> None:
+        """Before anything is said to be missing: a restarted server has another room under this name, or none.
+
+        Raises:
+            ProbeError: it is another one, or gone.
+        """
+        if self.room.sid not in {one.sid for one in await self.calls.rooms([self.room.name])}:
+            raise ProbeError("lost", "somebody deleted the probe's room, or the server was restarted")
 
     async def _asked(self, call: Coroutine[Any, Any, Any]) -> Any:
         """A call whose room must be there: a missing one is answered 404, or 503 after 3 s."""
@@ -288,6 +326,6 @@ class _Visit:
             one.recorder.done(name, since, detail)
 
     def _all_failed(self, name: StepName, since: float, error: ProbeError) -> None:
-        self.lost = True
+        self.lost = error
         for one in self.watched:
             one.recorder.failed(name, since, error)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.target import Target
 from lkdoctor.dispatch.facts import Place
-from lkdoctor.dispatch.measured import expected_limit
+from lkdoctor.dispatch.measured import expected_limit, explained
 from lkdoctor.dispatch.probes import BELOW_ZERO, ProbeRun
 from lkdoctor.dispatch.rules import SETTLE
 from lkdoctor.probe import media
@@ -42,6 +42,9 @@ async def canary(target: Target, gathered: Gathered, say: Say) -> ProbeRun:
     """Run the canary; its steps are in `gathered` as they happen. Takes about 7 s on a healthy server, 40 s at most.
 
     Cleans up whatever ends it, cancellation as well, which is passed on.
+
+    Raises:
+        ProbeError: the server was not reached, or lost on the way; what was learned until then is in `gathered`.
     """
     import aiohttp  # noqa: PLC0415 - only for who talks to a server
 
@@ -56,12 +59,10 @@ async def canary(target: Target, gathered: Gathered, say: Say) -> ProbeRun:
             raise
         finally:
             await flight.clean_up()
+    if run.error:
+        step = run.failed
+        raise ProbeError("lost" if step is None else step.trouble, run.error)
     return run
-
-
-async def collect(target: Target, gathered: Gathered, say: Say) -> None:
-    """The canary as a collector."""
-    await canary(target, gathered, say)
 
 
 @dataclass(slots=True)
@@ -125,11 +126,12 @@ class _Flight:
             f"{self.socket.worker_id}, livekit-server {server.version or 'of an unknown version'} ({server.edition}), "
             f"node {server.node_id}",
         )
-        try:  # the second name is worth knowing, not needed
+        try:
             await self.second.open()
             await self.second.register()
         except ProbeError as error:
-            self.recorder.done("second name", since, str(error), ok=False, trouble=error.trouble)
+            self.recorder.failed("second name", since, error)
+            return False
         await asyncio.sleep(SPREAD)
         return True
 
@@ -170,18 +172,18 @@ class _Flight:
     async def _listed(self) -> None:
         """ListDispatch shows the job; it runs beside the other steps, for the job shows up to 5 s late."""
         since = self.room.made_at or time.monotonic()
-        error = ProbeError("never", f"ListDispatch did not show the job within {LISTED:g} s")
         while time.monotonic() - since < LISTED:
             try:
                 listed = await self.calls.dispatches(self.run.room)
-            except ProbeError as failed:
-                error = failed
-                break
+            except ProbeError as error:
+                self.recorder.failed("listed", since, error)
+                return
             if any(job.id == self.run.job_id for one in listed for job in one.state.jobs):
                 self.recorder.done("listed", since, "ListDispatch shows the job")
                 return
             await asyncio.sleep(0.25)
-        self.recorder.done("listed", since, str(error), ok=False, trouble=error.trouble)
+        told = f"ListDispatch did not show the job within {LISTED:g} s"
+        self.recorder.done("listed", since, told, ok=False, trouble="never")
 
     async def _joined(self, job: Asked) -> None:
         """With the job's own token, as an agent would: nobody links to it, and it publishes nothing."""
@@ -201,13 +203,11 @@ class _Flight:
 
     async def _second_name(self) -> None:
         """Two names in one room: each gets its own job. What fails here fails for two agents of the user's, too."""
-        if not self.second.worker_id or self.run.step("second name") is not None:
-            return
         since = time.monotonic()
         try:
             job = await self._asked(self.second)
         except ProbeError as error:
-            self.recorder.done("second name", since, str(error), ok=False, trouble=error.trouble)
+            self.recorder.failed("second name", since, error)
             return
         if job is None:
             told = "a second name, dispatched into the same room, was not asked"
@@ -227,6 +227,8 @@ class _Flight:
 
     async def _limit(self, *, asked: bool) -> None:
         """The load at which the server stops asking: found by asking, never above MOST questions."""
+        if self.run.error:
+            return
         if self.run.server is not None and self.run.server.is_cloud:
             why = "LiveKit Cloud has a dispatcher of its own, which may offer a refused job again later"
             self.recorder.skipped("limit", why)
@@ -241,16 +243,13 @@ class _Flight:
             else:
                 found = (BELOW_ZERO if await self._asked_at(BELOW_ZERO) else None), 0.0
         except ProbeError as error:
-            self.recorder.done("limit", since, str(error), ok=False, trouble=error.trouble)
+            self.recorder.failed("limit", since, error)
             return
         self.run.accepted_load, self.run.refused_load = found
-        self.recorder.done(
-            "limit",
-            since,
-            _told(found, len(self.run.asked_loads)),
-            ok=None not in found or found == (1.0, None),
-            trouble="" if None not in found or found == (1.0, None) else "never",
-        )
+        known = found[1] is not None or found[0] == 1.0
+        version = self.run.server.version if self.run.server is not None else None
+        told = _told(found, version, len(self.run.asked_loads))
+        self.recorder.done("limit", since, told, ok=known, trouble="" if known else "never")
 
     async def _asked_at(self, load: float) -> bool:
         await self.socket.report(load)
@@ -271,18 +270,14 @@ class _Flight:
         await asyncio.gather(self.socket.close(), self.second.close())
 
 
-def _told(found: tuple[float | None, float | None], questions: int) -> str:
+def _told(found: tuple[float | None, float | None], version: str | None, questions: int) -> str:
     accepted, refused = found
-    if refused is None and accepted is None:
+    if refused is None:
+        if accepted == 1.0:
+            return "load 1 is asked, too: this server refuses nobody for load"
         return f"not measured: the server's answers contradict each other ({questions} questions)"
     if accepted is None:
         return "not even a load below 0 is asked: what refuses the canary is not the load limit"
-    if refused is None:
-        return (
-            "load 1 is asked, too: this server refuses nobody for load"
-            if accepted >= 1
-            else (f"load {accepted:g} is asked; above it the server's answers contradict each other")
-        )
     if accepted < 0:
-        return "load 0 is refused, and only a load below 0 is asked: the server's limit is 0 or less"
-    return f"load {accepted:g} is asked, load {refused:g} is not"
+        return "load 0 is refused and only a load below 0 is asked: the server's limit is 0 or less"
+    return f"load {accepted:g} is asked, load {refused:g} is not: {explained(version, accepted, refused)}"

@@ -106,7 +106,9 @@ async def enter(ws_url: str, token: str, *, listen: bool = False) -> Guest:
     """
     from livekit import rtc  # noqa: PLC0415
 
-    logging.getLogger("livekit").setLevel(logging.CRITICAL)  # its errors come back as exceptions; stderr is the user's
+    quiet = logging.getLogger("livekit")  # what matters comes back as an exception; stderr is the user's
+    quiet.addHandler(logging.NullHandler())
+    quiet.propagate = False
     room = rtc.Room()
     try:
         await asyncio.wait_for(room.connect(ws_url, token, rtc.RoomOptions(auto_subscribe=listen)), JOINING)

@@ -81,7 +81,7 @@ class Recorder:
     def failed(self, name: StepName, since: float, error: ProbeError) -> None:
         """The step that ended the run."""
         self.done(name, since, str(error), ok=False, trouble=error.trouble)
-        self.run.error = str(error)
+        self.run.error = self.run.error or str(error)
 
 
 def progress(run: ProbeRun, step: ProbeStep) -> str:

@@ -16,6 +16,7 @@ from lkdoctor.doctor import gate
 from lkdoctor.doctor.engine import Diagnosis
 from lkdoctor.redact import Redactor, of_this_run
 from lkdoctor.report import json_v1 as doc
+from lkdoctor.report import live
 from lkdoctor.report.many import Make, Many
 
 LISTED = 10_000  # above it only dispatches at fault are listed, unless all are asked for
@@ -68,6 +69,9 @@ class RunFacts:
     mode: Literal["offline", "read-only", "probe"] = "offline"
     interrupted: bool = False
     errors: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()  # what was asked for and could not be learned: silence there is no health
+    url: str = ""  # of the live server that was asked
+    credentials: Mapping[str, str] = field(default_factory=dict)  # url, key, secret -> where it came from
     suppressed: tuple[tuple[found.Finding, str], ...] = field(default=())  # finding, and the option that left it out
 
 
@@ -113,7 +117,7 @@ def build(
     judged = gate.verdict(
         diagnosis.findings, stories.dispatches, settings.fail_on, hides_info=stories.coverage.hides_info
     )
-    if judged == "healthy" and (run.errors or run.interrupted):
+    if judged == "healthy" and (run.errors or run.interrupted or run.gaps):
         judged = "inconclusive"  # lkdoctor failed, no input could be read, or not all of it was
     return doc.Report(
         tool=doc.Tool("lkdoctor", __version__),
@@ -159,6 +163,9 @@ def build(
             len(diagnosis.questions),
         ),
         errors=[writer.mask(one) for one in run.errors],
+        gaps=[writer.mask(one) for one in run.gaps],
+        credentials={what: writer.mask(origin) for what, origin in run.credentials.items()},
+        **live.sections(stories, run.url, redactor),
     )
 
 

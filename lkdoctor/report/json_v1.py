@@ -12,6 +12,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from lkdoctor.report.tokens import ShownToken
+
 SCHEMA: Final = "lkdoctor.report/v1"
 SCHEMA_ID: Final = "urn:lkdoctor:report:v1"
 _PIECE: Final = 256  # members of a list encoded at once
@@ -234,8 +236,38 @@ class Summary(msgspec.Struct, frozen=True):
     inconclusive: int
 
 
+class Server(msgspec.Struct, frozen=True):
+    """The live server that was asked; what it did not say is empty (plain `check` does not register, so does not learn it)."""
+
+    url: str
+    version: str = ""
+    edition: str = ""
+    node_id: str = ""
+    region: str = ""
+    protocol: int = 0
+    agent_protocol: int = 0
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step on the way to the server; `trouble` is the kind of failure in one word, `error` what was answered."""
+
+    name: str
+    target: str
+    at: str | None
+    seconds: float
+    ok: bool
+    status: int = 0
+    trouble: str = ""
+    error: str = ""
+    values: dict[str, Any] = {}
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole document."""
+    """The whole document.
+
+    `gaps` is what was asked for and could not be learned; `credentials` says where url, key and secret came from, never
+    what they are. `probes` and `tokens` are as their checks see them.
+    """
 
     schema: Literal["lkdoctor.report/v1"] = SCHEMA
     tool: Tool
@@ -253,6 +285,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     suppressed: list[Suppressed]
     summary: Summary
     errors: list[str] = []
+    gaps: list[str] = []
+    credentials: dict[str, str] = {}
+    server: Server | None = None
+    connection: list[Step] = []
+    probes: list[dict[str, Any]] = []
+    tokens: list[ShownToken] = []
 
 
 def encode(report: Report) -> bytes:

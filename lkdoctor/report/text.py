@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from lkdoctor.report import live, probes, tokens
 from lkdoctor.report.json_v1 import Dispatch, Finding, Fix, Proof, Question, Report
 from lkdoctor.report.many import bare
 from lkdoctor.report.roster import worker_table
@@ -72,11 +73,13 @@ class Text:
         infos_first = not worse and self.report.verdict == "healthy"
         parts = [
             self._verdict(),
+            tokens.lines(self.report.tokens, self.screen),
             *([self._worth_knowing(infos)] if infos_first else []),
             *(self.finding(one) for one in worse),
             self._open(),
             self._dispatches(),
             self._workers(),
+            *self._live(),
             *([] if infos_first else [self._worth_knowing(infos)]),
             self._inputs(),
             self._checks() if self.verbose else [],
@@ -188,6 +191,8 @@ class Text:
             lines += self.screen.wrap(f"{_some(names)}: {reason}", "  - ")
             if missing:
                 lines += self.screen.wrap(missing, "    to know: ")
+        for gap in self.report.gaps:
+            lines += self.screen.wrap(gap, "  - ")
         for question in self.report.questions:
             lines += self._question(question)
         return self._head("Cannot be told from this evidence") + lines if lines else []
@@ -242,7 +247,9 @@ class Text:
             return lambda _: True
         named = {(one.room, one.room_id) for one in bare(self.report.dispatches) if one.origin != "implicit"}
         return lambda one: (
-            one.origin != "implicit" or one.outcome != "no-response" or (one.room, one.room_id) not in named
+            one.origin != "implicit"
+            or one.outcome not in {"no-response", "not-assigned"}
+            or (one.room, one.room_id) not in named
         )
 
     def _workers(self) -> list[str]:
@@ -254,6 +261,15 @@ class Text:
         if len(shown) < len(workers):
             lines.append(self.screen.paint(f"  … and {len(workers) - len(shown):,} more; -v shows them", "dim"))
         return lines
+
+    def _live(self) -> list[list[str]]:
+        """What only a live server or a token tells: one part each."""
+        report = self.report
+        return [
+            live.server(report.server, report.credentials, self.screen),
+            live.connection(report.connection, self.screen, verbose=self.verbose),
+            probes.lines(self.screen, report.probes),
+        ]
 
     def _worth_knowing(self, infos: Iterable[Finding]) -> list[str]:
         lines: list[str] = []
@@ -271,8 +287,14 @@ class Text:
         for one in self.report.sources:
             told = any(one.name in finding.message for finding in self.report.findings if finding.code == "LKD903")
             notes = [*([one.unusable] if one.unusable and not told else []), *one.notes]
-            notes += [f"{number:,} records skipped: {reason}" for reason, number in sorted(one.skipped.items())]
+            what = "missing" if "://" in one.name else "skipped"  # of a live server answers, of a file its records
+            notes += [
+                f"{counted(number, 'answer' if what == 'missing' else 'record')} {what}: {reason}"
+                for reason, number in sorted(one.skipped.items())
+            ]
             for note in notes:
+                if any(note.rpartition(": ")[2] in gap or note in gap for gap in self.report.gaps):
+                    continue
                 lines += self.screen.wrap(f"{one.name}: {note}", "  - ")
         return self._head("About the input") + lines if lines else []
 

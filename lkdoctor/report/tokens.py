@@ -82,8 +82,11 @@ def version_of(token: Token, stories: Stories) -> str:
     if token.server_version:
         return token.server_version
     known = {one.version for one in stories.runs if one.version}
-    if stories.server is not None and stories.server.version:
-        known.add(stories.server.version)
+    server = stories.server
+    if server is not None and server.is_cloud:
+        return ""  # its versions are those of another server
+    if server is not None and server.version:
+        known.add(server.version)
     return known.pop() if len(known) == 1 else ""
 
 
@@ -182,7 +185,7 @@ def _besides(fate: Fate) -> str:
 
 
 def _token(token: ShownToken, screen: Screen) -> list[str]:
-    head = f"Token {token.name}" if token.name not in {"--token", "TOKEN"} else "Token"
+    head = "Token" if token.name in {"--token", "TOKEN", "stdin"} else f"Token {token.name}"
     found = [screen.paint(head, "head")]
     if token.malformed:
         return [*found, *screen.wrap(f"No token that a server reads ({token.length:,} characters).", "  ", style="bad")]
@@ -223,7 +226,11 @@ def _grants(claims: dict[str, Any]) -> str:
     grants = claims.get("video")
     if not isinstance(grants, dict):
         return "none"
-    words = [key if value is True else f"{key}={value}" for key, value in grants.items() if key != "room"]
+    words = [
+        key if value is True else f"{key}={{…}}" if isinstance(value, dict) else f"{key}={value}"
+        for key, value in grants.items()
+        if key != "room"
+    ]
     return ", ".join(words) or "none"
 
 

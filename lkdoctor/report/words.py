@@ -8,6 +8,7 @@ from datetime import datetime
 from lkdoctor.report.json_v1 import Dispatch, Finding, Report, Source
 from lkdoctor.report.many import bare
 
+KINDS = ("server_log", "api", "connection", "probe", "token")  # of sources that this version reads
 _RANK = {"info": 10, "warning": 20, "error": 30}
 
 
@@ -52,8 +53,8 @@ def open_question(one: Dispatch) -> bool:
 
 
 def usable(one: Source) -> bool:
-    """True for a source that something could be read from."""
-    return one.kind == "server_log" and not one.unusable
+    """True for a source that something could be learned from."""
+    return one.kind in KINDS and not one.unusable
 
 
 def counts(one: Finding, fail_on: str) -> bool:
@@ -80,6 +81,8 @@ def _verdict(report: Report) -> str:
         undecided = [one for one in bare(report.dispatches) if open_question(one)]
         if report.run.interrupted and not undecided and not report.questions:
             return f"no fault found in {counted(report.totals.dispatches, 'dispatch', 'dispatches')}."
+        if report.gaps and not undecided:
+            return f"Cannot tell: {report.gaps[0]}"
         if not undecided:
             return "Cannot tell: this log does not show how dispatches end. What to fetch stands below."
         return (
@@ -89,6 +92,11 @@ def _verdict(report: Report) -> str:
     if report.totals.dispatches == 0:
         if outside := _outside(report):
             return f"No fault found, and nothing to judge: {outside}"
+        kinds = {one.kind for one in report.sources if usable(one)}
+        if kinds.isdisjoint({"server_log", "api"}):
+            return "No fault found."
+        if "server_log" not in kinds:
+            return "No fault found, and nothing to judge: the server has no agent dispatches now."
         return "No fault found, and nothing to judge: no agent was dispatched in this evidence."
     return f"No fault found in {counted(report.totals.dispatches, 'dispatch', 'dispatches')}."
 
@@ -113,22 +121,24 @@ def first_sentence(message: str) -> str:
 def looked_at(report: Report) -> str:
     """How much the verdict rests on."""
     used = [one for one in report.sources if usable(one)]
-    lines = [one.lines for one in used]
-    known = [count for count in lines if count is not None]
-    size = (
-        counted(sum(known), "line") if len(known) == len(lines) else f"{sum(one.bytes for one in used) / 1e6:,.1f} MB"
-    )
-    names = ", ".join(one.name for one in used[:3]) + (f" and {len(used) - 3} more" if len(used) > 3 else "")
+    logs = [one for one in used if one.kind == "server_log"]
+    known = [one.lines for one in logs if one.lines is not None]
+    size = counted(sum(known), "line") if len(known) == len(logs) else f"{sum(one.bytes for one in logs) / 1e6:,.1f} MB"
+    listed = list(dict.fromkeys(one.name for one in used))
+    names = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
     times = [at for one in used for at in (one.first_at, one.last_at) if at]
-    span = f", {_span(min(times), max(times))}" if times else ""
+    span = [size] if logs else []
+    span += [_span(min(times), max(times))] if times else []
     totals = report.totals
     versions = sorted({*totals.server_versions, *(one.server_version for one in used if one.server_version)})
-    version = f", livekit-server {' and '.join(versions)}" if versions else ""
-    version += f" ({totals.server_starts:,} server starts)" if totals.server_starts > 1 else ""
-    return (
-        f"Looked at {names or 'nothing'}: {size}{span}{version}; {counted(totals.rooms, 'room')}, "
-        f"{counted(totals.workers, 'worker')}, {counted(totals.dispatches, 'dispatch', 'dispatches')}."
-    )
+    starts = f" ({totals.server_starts:,} server starts)" if totals.server_starts > 1 else ""
+    span += [f"livekit-server {' and '.join(versions)}{starts}"] if versions else []
+    workers = [counted(totals.workers, "worker")] if logs else []  # no API lists workers
+    counts = [counted(totals.rooms, "room"), *workers, counted(totals.dispatches, "dispatch", "dispatches")]
+    if not any(one.kind in {"server_log", "api"} for one in used):
+        counts = []  # a token or a connection shows no rooms, which is not the same as none
+    parts = "; ".join(", ".join(some) for some in (span, counts) if some)
+    return f"Looked at {names or 'nothing'}{': ' if parts else ''}{parts}."
 
 
 def _span(first: str, last: str) -> str:

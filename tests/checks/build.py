@@ -17,13 +17,14 @@ from lkdoctor.dispatch.model import (
     Stories,
     WorkerSession,
 )
-from lkdoctor.doctor.evidence import Evidence
+from lkdoctor.doctor.evidence import Evidence, Listed
 from lkdoctor.doctor.finding import Code, Finding, Inconclusive
 from lkdoctor.doctor.loader import load
+from lkdoctor.doctor.registry import Check
 
 T0 = 1_800_000_000.0
 NODE = "server.log"
-_CHECKS = {one.code.number: one for one in load().checks}
+_CHECKS = load().checks
 
 
 def line(offset: int = 0) -> Place:
@@ -152,9 +153,15 @@ def room(
 
 
 def results(code: Code, told: Stories) -> list[Finding | Inconclusive]:
-    """What the check of this code makes of the stories."""
-    one = _CHECKS[code.number]
+    """What the checks of this code make of the stories: those whose evidence is there."""
     evidence = Evidence.of(told)
+    return [found for one in _CHECKS if one.code is code for found in ask(one, evidence)]
+
+
+def ask(one: Check, evidence: Evidence) -> list[Finding | Inconclusive]:
+    """What one check makes of the evidence; nothing when a whole kind that it wants is absent."""
+    if Listed in one.wants and evidence.listed is None:
+        return []
     return list(one.function(*(evidence.view(kind) for kind in one.wants)))
 
 

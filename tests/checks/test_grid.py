@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from lkdoctor.collect.server_log import ServerLogs
-from lkdoctor.dispatch.model import Dispatch, Stories
-from lkdoctor.dispatch.stories import join
+from lkdoctor.cli import pipeline
+from lkdoctor.cli.pipeline import Collected
+from lkdoctor.dispatch.model import Dispatch, Wanted
 from lkdoctor.doctor import engine
 from lkdoctor.doctor.codes import CODES
 from lkdoctor.doctor.evidence import Evidence
@@ -33,25 +33,49 @@ def logs_of(case: Path) -> list[Path]:
     return sorted(path for path in case.iterdir() if path.name.startswith("server"))
 
 
+def evidence_of(case: Path) -> list[str]:
+    """The kinds of evidence that the case is judged by."""
+    kinds: list[str] = scenario_of(case).get("evidence", ["server_log"])
+    return kinds
+
+
 @cache
-def diagnosed(case: Path) -> tuple[Stories, engine.Diagnosis]:
-    """What is made of the case's server logs."""
-    return diagnose(logs_of(case))
+def scenario_of(case: Path) -> dict[str, Any]:
+    """`scenario.toml`."""
+    return tomllib.loads((case / "scenario.toml").read_text("utf-8"))
 
 
-def diagnose(paths: list[Path]) -> tuple[Stories, engine.Diagnosis]:
+@cache
+def diagnosed(case: Path) -> tuple[Collected, engine.Diagnosis]:
+    """What is made of the evidence that the case is judged by: its server logs, or all that its folder holds."""
+    if evidence_of(case) == ["server_log"]:
+        return diagnose(logs_of(case))
+    return whole(case)
+
+
+@cache
+def whole(case: Path) -> tuple[Collected, engine.Diagnosis]:
+    """What is made of everything in the case's folder, as `lkdoctor check CASE` reads it."""
+    wanted = scenario_of(case).get("wanted", {})
+    groups = tuple(tuple(group) for group in wanted.get("together", ()))
+    return _diagnose(pipeline.Wish((str(case),), quiet=True, wanted=Wanted(tuple(wanted.get("agents", ())), groups)))
+
+
+def diagnose(paths: list[Path]) -> tuple[Collected, engine.Diagnosis]:
     """Read the logs, join them, run every check."""
-    logs = ServerLogs(paths)
-    stories = join(logs.events())
-    stories.sources = logs.notes
+    return _diagnose(pipeline.Wish(logs=tuple(map(str, paths)), quiet=True))
+
+
+def _diagnose(wish: pipeline.Wish) -> tuple[Collected, engine.Diagnosis]:
     loaded = load()
     assert not loaded.findings, [one.message for one in loaded.findings]
-    return stories, engine.run(loaded.checks, Evidence.of(stories))
+    collected = pipeline.collect(wish)
+    return collected, engine.run(loaded.checks, Evidence.of(collected.stories))
 
 
 def expectation(case: Path) -> dict[str, Any]:
     """The `[expect]` table of the scenario."""
-    expect: dict[str, Any] = tomllib.loads((case / "scenario.toml").read_text("utf-8"))["expect"]
+    expect: dict[str, Any] = scenario_of(case)["expect"]
     return expect
 
 
@@ -70,7 +94,8 @@ def matches(expected: dict[str, Any], one: Dispatch) -> bool:
 
 def told(case: Path) -> str:
     """What the pipeline made of the case, for a failing test's message."""
-    stories, diagnosis = diagnosed(case)
+    collected, diagnosis = diagnosed(case)
+    stories = collected.stories
     lines = [
         f"  {one.room} {one.agent_name!r} {one.origin.value} {one.outcome.value} {one.after and one.after.value} {one.reason}"
         for one in stories.dispatches
@@ -110,27 +135,54 @@ class TestGrid:
 
     def test_verdict(self, case: Path) -> None:
         """The verdict is the case's."""
-        stories, diagnosis = diagnosed(case)
-        hides = stories.coverage.hides_info
-        judged = verdict(diagnosis.findings, stories.dispatches, hides_info=hides)
-        assert judged == expectation(case)["verdict"], told(case)
+        assert judged(*diagnosed(case)) == expectation(case)["verdict"], told(case)
 
     def test_dispatches(self, case: Path) -> None:
         """Each dispatch that the case names is there with its outcome, as often as it says."""
-        stories, _ = diagnosed(case)
+        stories = diagnosed(case)[0].stories
         for row in expectation(case).get("dispatches", ()):
             number = sum(matches(row, one) for one in stories.dispatches)
             assert number == row.get("count", 1), f"{row}{told(case)}"
 
     def test_every_fault_has_its_proof(self, case: Path) -> None:
         """A finding above info quotes lines that stand in the evidence."""
-        _, diagnosis = diagnosed(case)
+        collected, diagnosis = diagnosed(case)
         faults = [one for one in diagnosis.findings if one.severity >= Severity.WARNING]
         places = {place for one in faults for place in one.proof}
-        proofs = ServerLogs(logs_of(case)).resolve(places)
+        proofs = collected.resolve(places)
         for one in faults:
             assert one.proof, one.message
             assert all(proofs[place].text for place in one.proof), one.message
+
+
+def judged(collected: Collected, diagnosis: engine.Diagnosis) -> str:
+    """The verdict on what was read."""
+    stories = collected.stories
+    told = verdict(diagnosis.findings, stories.dispatches, hides_info=stories.coverage.hides_info)
+    return "inconclusive" if told == "healthy" and collected.gaps else told
+
+
+BOTH = [case for case in CASES if evidence_of(case) == ["server_log"] and (case / "api.jsonl").is_file()]
+
+
+@pytest.mark.parametrize("case", BOTH, ids=lambda case: case.name)
+def test_the_api_beside_the_log_changes_no_verdict(case: Path) -> None:
+    """What the API listed at the end of a recording raises confidence: the same faults, the same dispatches, or more."""
+    with_api, diagnosis = whole(case)
+    faults = {one.code.id for one in diagnosis.findings if one.severity >= Severity.WARNING}
+    expected = set(expectation(case)["codes"])
+    verdicts = {expectation(case)["verdict"]}
+    if verdicts == {"inconclusive"}:
+        # What the log left open the API may have shown: that a job came, or that none did.
+        expected |= {"LKD315"} & faults
+        verdicts |= {"problems"} if "LKD315" in faults else {"healthy"}
+    assert faults == expected, [one.message for one in diagnosis.findings]
+    assert not {one.code.id for one in diagnosis.findings} & set(expectation(case).get("absent", ()))
+    assert judged(with_api, diagnosis) in verdicts
+    surer = {one.fingerprint: one.confidence for one in diagnosis.findings}
+    for one in diagnosed(case)[1].findings:
+        if one.severity >= Severity.WARNING:
+            assert surer[one.fingerprint] >= one.confidence, one.message
 
 
 def explained(codes: set[str]) -> set[str]:
@@ -144,7 +196,10 @@ def explained(codes: set[str]) -> set[str]:
         every |= more
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if len(logs_of(case)) == 1], ids=lambda case: case.name)
+ONE_LOG = [case for case in CASES if evidence_of(case) == ["server_log"] and len(logs_of(case)) == 1]
+
+
+@pytest.mark.parametrize("case", ONE_LOG, ids=lambda case: case.name)
 def test_a_cut_log_invents_nothing(case: Path, tmp_path: Path) -> None:
     """Without its head or its tail a log shows the same causes, their symptoms, or less; never another cause.
 
@@ -160,7 +215,7 @@ def test_a_cut_log_invents_nothing(case: Path, tmp_path: Path) -> None:
     for number in sorted({max(1, len(lines) * part // 6) for part in range(1, 6)}):
         for kept in (lines[number:], lines[:number]):
             cut.write_bytes(b"".join(kept))
-            stories, diagnosis = diagnose([cut])
+            collected, diagnosis = diagnose([cut])
             invented = [
                 (one.code.id, one.message)
                 for one in diagnosis.findings
@@ -168,7 +223,7 @@ def test_a_cut_log_invents_nothing(case: Path, tmp_path: Path) -> None:
                 and one.confidence >= Confidence.MEDIUM
                 and one.code.id not in allowed
             ]
-            assert invented == [], f"{len(kept)} of {len(lines)} lines kept: {stories.coverage.reasons}"
+            assert invented == [], f"{len(kept)} of {len(lines)} lines kept: {collected.stories.coverage.reasons}"
 
 
 def test_there_are_cases() -> None:
@@ -179,8 +234,7 @@ def test_there_are_cases() -> None:
 def test_healthy_cases_have_no_sure_fault() -> None:
     """What the lab calls healthy never gates, whatever else is found."""
     for case in CASES:
-        scenario = tomllib.loads((case / "scenario.toml").read_text("utf-8"))
-        if scenario["healthy"]:
+        if scenario_of(case)["healthy"]:
             _, diagnosis = diagnosed(case)
             sure = [
                 one.message

@@ -28,14 +28,17 @@ def codes(found: dict[str, Any]) -> list[str]:
 
 
 def test_files_folders_zips_and_stdin_tell_the_same(tmp_path: Path) -> None:
-    log = FAULTY / "server.log"
+    folder = tmp_path / "case"
+    folder.mkdir()
+    log = folder / "server.log"
+    log.write_bytes((FAULTY / "server.log").read_bytes())
     packed = tmp_path / "case.zip"
     with zipfile.ZipFile(packed, "w") as archive:
         archive.write(log, "case/server.log")
     squeezed = tmp_path / "server.log.gz"
     squeezed.write_bytes(gzip.compress(log.read_bytes()))
     by_stdin = json.loads(run("check", "-", "--format", "json", stdin=log.read_bytes()).out)
-    reports = [by_stdin, *(checked(one) for one in (log, FAULTY, packed, squeezed)), checked("--log", log)]
+    reports = [by_stdin, *(checked(one) for one in (log, folder, packed, squeezed)), checked("--log", log)]
     assert {tuple(codes(one)) for one in reports} == {tuple(codes(reports[0]))}
     assert "LKD202" in codes(reports[0])
     assert len({json.dumps(one["dispatches"][0] | {"proof": 0, "node": 0}) for one in reports}) == 1

@@ -7,8 +7,9 @@ would have changed something is a fact of its own.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -155,21 +156,26 @@ def exchange(
 def _build(
     at: float, call: str, request: bytes | dict[str, Any], status: int, response: bytes | dict[str, Any]
 ) -> Exchange:
-    name = "/".join(part.rpartition(".")[2] for part in call.strip("/").split("/")[-2:])  # with or without livekit.
+    name = _name(call)
     if "/" not in name:
         raise BadExchangeError("an exchange of an unknown call")
     if not 0 < at < _LATEST:
         raise BadExchangeError("an exchange at an impossible time")
     shape = _SHAPES.get(name, Nothing) if status == 200 else Refusal
-    answer: Answer
+    asked, answer = Request(), cast("Answer", Refusal())
     try:
         asked = decode(_or_empty(request), Request)
         answer = decode(_or_empty(response), shape)
-    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError):
-        if status == 200:
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if status == 200:  # what was refused is known without the words, too
             raise BadExchangeError(f"{mask(name)[:60]} in a form that this version does not know") from None
-        answer = Refusal()
     return Exchange(at, name, asked, status, _settled(answer))
+
+
+@functools.lru_cache(maxsize=64)
+def _name(call: str) -> str:
+    """`Service/Method` of a call that may be spelt as the path is: `/twirp/livekit.Service/Method`."""
+    return "/".join(part.rpartition(".")[2] for part in call.strip("/").split("/")[-2:])
 
 
 def _or_empty(value: bytes | dict[str, Any]) -> bytes | dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.server_api.changes import Changes
-from lkdoctor.collect.server_api.client import Client
+from lkdoctor.collect.server_api.client import LIST_DISPATCH, LIST_PARTICIPANTS, Client
 from lkdoctor.collect.server_api.exchanges import Exchange, snapshot
 from lkdoctor.collect.server_api.protojson import Rooms
 from lkdoctor.collect.server_api.words import clock, count
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 _SLOW: Final = 1.0  # s after which a room is looked for afresh; usual answers come within 10 ms
 _STAND_INS: Final = 48  # slow calls beside `concurrency`
 _LOST: Final = 5  # calls in a row without any answer: the server is gone or stands still
-_REFUSED: Final = 5  # ListDispatch calls in a row that are not allowed or not known: it is so for all rooms
+_REFUSED: Final = 5  # the same call in a row not allowed or not known: it is so for all rooms
 _NEVER: Final = frozenset({401, 403, 404, 405})  # asking again does not help
 _INTERVAL: Final = 2.0  # s between the samples of a watch, at least
 _LONGEST_PAUSE: Final = 30.0  # s
 _PROGRESS: Final = 0.1  # s
+_MOST_GAPS: Final = 12  # of a long watch the first ones are told
 
 
 async def collect(
@@ -116,7 +117,7 @@ class _Log:
             self.changes.add(found)
 
     def gap(self, words: str) -> None:
-        if words not in self.note.notes:
+        if words not in self.note.notes and len(self.note.notes) < _MOST_GAPS:
             self.note.notes.append(words)
 
     def close(self) -> None:
@@ -136,7 +137,6 @@ class _Sampler:
     seconds: float
     concurrency: int
     seen: int = 0  # rooms of the last sample
-    no_dispatches: bool = False  # the server does not let us, or does not know how to, list dispatches
     _queue: deque[str] = field(default_factory=deque)
     _workers: set[asyncio.Task[None]] = field(default_factory=set)
     _stand_ins: int = 0
@@ -144,14 +144,17 @@ class _Sampler:
     _listed_at: float = 0.0  # by the loop's clock
     _listing: asyncio.Task[Exchange] | None = None
     _silent: int = 0
-    _refused: int = 0
+    _refused: dict[str, int] = field(default_factory=dict)  # by call
     _asked: int = 0
     _said_at: float = 0.0
+    _time_over: bool = False
+    _nowhere: dict[str, None] = field(default_factory=dict)  # rooms that are listed, but in no node's memory
 
     async def sample(self) -> bool:
         """One sample; False when another one could not tell more."""
         self.say("listing the rooms")
         self._silent = self._stand_ins = self._asked = 0
+        self._time_over = False
         listed = await self._list()
         if not isinstance(listed.answer, Rooms):
             return listed.status not in _NEVER
@@ -169,6 +172,8 @@ class _Sampler:
             if self._listing is not None:
                 await _cancel({self._listing})
                 self._listing = None
+            if self._nowhere:
+                self.log.gap(_no_node(list(self._nowhere)))
             if self._asked < self.seen:
                 self._tell_unasked(listed.at, found)
         return True
@@ -177,9 +182,10 @@ class _Sampler:
         deadline = asyncio.get_running_loop().time() + self.seconds
         for _ in range(min(self.concurrency, self.seen)):
             self._hire()
-        while self._workers and not self._lost:
+        while self._workers and not self._lost():
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
+                self._time_over = True
                 return
             done, _ = await asyncio.wait(self._workers, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             self._workers -= done
@@ -187,7 +193,11 @@ class _Sampler:
                 one.result()
 
     def _tell_unasked(self, at: float, found: list[RoomInfo]) -> None:
-        reason = "the server stopped answering" if self._lost else "the time was over"
+        reason = "it was interrupted"
+        if self._lost():
+            reason = "the server stopped answering"
+        elif self._time_over:
+            reason = "the time was over"
         missing = self.seen - self._asked
         first = ", ".join(list(self._queue)[:3])
         self.log.gap(
@@ -195,7 +205,6 @@ class _Sampler:
             f" {reason}{f' ({first} …)' if first else ''}"
         )
 
-    @property
     def _lost(self) -> bool:
         return self._silent >= _LOST
 
@@ -203,15 +212,16 @@ class _Sampler:
         self._workers.add(asyncio.ensure_future(self._work()))
 
     async def _work(self) -> None:
-        while self._queue and not self._lost:
+        while self._queue and not self._lost():
             room = self._queue.popleft()
+            headers = self.client.admin(room)
             replaced = False
             gone = False
-            if not self.no_dispatches:
-                replaced, gone = await self._dispatches(room)
-            if not gone and not self._lost:
-                self._take(await self.client.list_participants(room))
-            if self._lost:
+            if self._allowed(LIST_DISPATCH):
+                replaced, gone = await self._dispatches(room, headers)
+            if not gone and not self._lost() and self._allowed(LIST_PARTICIPANTS):
+                self._about_room(await self.client.list_participants(room, headers))
+            if self._lost():
                 self._queue.appendleft(room)
                 return
             self._asked += 1
@@ -220,9 +230,9 @@ class _Sampler:
                 self._stand_ins -= 1
                 return
 
-    async def _dispatches(self, room: str) -> tuple[bool, bool]:
+    async def _dispatches(self, room: str, headers: dict[str, str]) -> tuple[bool, bool]:
         """Asks for a room's dispatches; returns whether somebody stands in for this worker, and whether the room is gone."""
-        call = asyncio.ensure_future(self.client.list_dispatch(room))
+        call = asyncio.ensure_future(self.client.list_dispatch(room, headers))
         replaced = False
         try:
             await asyncio.wait({call}, timeout=_SLOW)
@@ -231,17 +241,25 @@ class _Sampler:
                 if await self._is_gone(room):
                     return replaced, True
             answer = await call
-            if answer.status == 503 and await self._is_gone(room):
-                return replaced, True
+            if answer.status == 503:
+                if await self._is_gone(room):
+                    return replaced, True
+                self._nowhere[room] = None
         finally:
             if not call.done():
                 await _cancel({call})
-        self._take(answer)
-        self._refused = self._refused + 1 if answer.status in _NEVER else 0
-        if self._refused >= _REFUSED and not self.no_dispatches:
-            self.no_dispatches = True
-            self.log.gap(f"the dispatches of the other rooms were not asked for: {answer.gap}")
+        self._about_room(answer)
         return replaced, False
+
+    def _allowed(self, call: str) -> bool:
+        return self._refused.get(call, 0) < _REFUSED
+
+    def _about_room(self, one: Exchange) -> None:
+        if self._allowed(one.call):  # else it was under way when that was found
+            self._refused[one.call] = self._refused.get(one.call, 0) + 1 if one.status in _NEVER else 0
+            if not self._allowed(one.call):
+                self.log.gap(f"it was not asked of the other rooms: {one.gap}")
+        self._take(one)
 
     def _replace(self) -> bool:
         if self._stand_ins >= _STAND_INS:
@@ -287,6 +305,15 @@ class _Sampler:
         if now - self._said_at >= _PROGRESS:
             self._said_at = now
             self.say(f"{self._asked:,} of {count(self.seen, 'room')}")
+
+
+def _no_node(rooms: list[str]) -> str:
+    """Redis keeps the rooms of a node that died; seen with two nodes of 1.13.5, one killed: they stayed listed."""
+    first = ", ".join(rooms[:3])
+    return (
+        f"{count(len(rooms), 'listed room')} ({first}{', …' if len(rooms) > 3 else ''}) answered 503 to ListDispatch: as far as "
+        "the API tells, no running node has them"
+    )
 
 
 async def _cancel(tasks: set[asyncio.Task[None]] | set[asyncio.Task[Exchange]]) -> None:

@@ -1,0 +1,87 @@
+"""Ctrl-C: the first one asks to stop, so that what was learned is still told; the second one kills."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final
+
+from lkdoctor.collect.server_log import StopReading
+from lkdoctor.dispatch.facts import Event
+
+DRAIN_SECONDS: Final = (
+    2.0  # after Ctrl-C, for what a pipe had brought until then; other inputs are not read on for long
+)
+
+
+class Interrupt:
+    """Turns the first Ctrl-C into a request to stop, so that what was read is still told; the second one kills."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._reading = False
+        self._drains_until = float("-inf")  # by the clock of time.monotonic
+        self._before: Any = None
+        self._stop: Callable[[], object] | None = None
+
+    def __enter__(self) -> Interrupt:
+        try:
+            self._before = signal.signal(signal.SIGINT, self._handle)
+        except ValueError:  # not the main thread (a caller's own program): its Ctrl-C stays its own
+            self._before = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        if self._stop is not None:  # something else is waited for; what is read after it gets as long as a pipe does
+            self._drains_until = time.monotonic() + DRAIN_SECONDS
+            self._stop()
+            return
+        # A read that waits for more goes on after a handler that returns. Joining is never broken off: its state is told.
+        if self._reading:
+            self._drains_until = time.monotonic() + DRAIN_SECONDS
+            raise StopReading
+
+    @contextmanager
+    def calling(self, stop: Callable[[], object]) -> Iterator[None]:
+        """Within this the first Ctrl-C calls `stop`, in the main thread; one that came before calls it at once."""
+        self._stop = stop
+        if self.asked:
+            stop()
+        try:
+            yield
+        finally:
+            self._stop = None
+
+    def watch(self, events: Iterable[Event]) -> Iterator[Event]:
+        """`events` until Ctrl-C; a pipe that was waited for ends there, and what it had brought is still given out."""
+        iterator = iter(events)
+        try:
+            while not self._over():
+                self._reading = True
+                try:
+                    event = next(iterator)
+                except StopIteration:
+                    return
+                finally:
+                    self._reading = False
+                yield event
+        except StopReading:
+            return
+
+    def stop(self) -> None:
+        """Called while bytes are read: between two events there may be gigabytes."""
+        if self._over():
+            raise StopReading
+
+    def _over(self) -> bool:
+        return self.asked and time.monotonic() >= self._drains_until

@@ -1,0 +1,204 @@
+"""Asks a live server: all collectors at once, each with its own time limit; what fails becomes a stated gap."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from lkdoctor.cli.interrupt import Interrupt
+from lkdoctor.cli.progress import Waiting
+from lkdoctor.collect.gathered import Gathered
+from lkdoctor.dispatch.model import SourceNote
+from lkdoctor.redact import mask
+
+if TYPE_CHECKING:
+    from lkdoctor.cli.options import Live
+    from lkdoctor.collect.target import Target
+
+Say = Callable[[str], None]
+Work = Callable[["Target", Gathered, Say], Coroutine[Any, Any, object]]
+
+Record = Callable[[bytes], object]
+
+PROBE_WORDS: Final = "the probe"
+_PROBE_SECONDS: Final = 60.0  # a canary waits for what the server does within its own times
+_SLACK: Final = 5.0  # s
+_TICK: Final = 0.1  # s
+_LETTING_GO: Final = 15.0  # s that a collector may take to clean up after its time was over
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """One thing that is asked: the kind of its source, how it is named in sentences, and the most seconds it may take."""
+
+    kind: str
+    words: str
+    work: Work
+    seconds: float
+
+
+@dataclass(slots=True)
+class Asked:
+    """Whom, and how it went."""
+
+    target: Target
+    gaps: list[str] = field(default_factory=list)
+
+
+def target_of(live: Live, *, keyless: bool = False) -> Target:
+    """The server that the options, the environment or a `.env` file name.
+
+    Raises:
+        CredentialsError: none of them does, or something is missing.
+    """
+    from lkdoctor.collect.credentials import resolve
+
+    return resolve(
+        url=live.url,
+        key=live.key,
+        secret=live.secret,
+        project=live.project,
+        env_file=None if live.env_file is None else Path(live.env_file),
+        keyless=keyless,
+    )
+
+
+def read_tokens(live: Live, tokens: tuple[str, ...], target: Target | None, gathered: Gathered) -> None:
+    """Decode what `--token` named; the key and secret that check its signature are those of the live server, else any at hand.
+
+    Raises:
+        TokenInputError: a file cannot be read.
+        CredentialsError: an option names a key or a project that is not there.
+    """
+    if not tokens:
+        return
+    from lkdoctor.cli.token import pair_of
+    from lkdoctor.collect.token import read_tokens as read
+
+    # Without a secret the signature stays unchecked, which the report says.
+    pair = target if target is not None else pair_of(live.key, live.secret, live.project)
+    read(tokens, gathered, pair)
+
+
+def collectors(live: Live, rooms: tuple[str, ...], record: Record | None) -> list[Collector]:
+    """What is asked: the way to the server, what its API lists, and with `--probe` a job of lkdoctor's own."""
+    from lkdoctor.collect import connection
+    from lkdoctor.collect.server_api import sweep as server_api
+
+    # Each answer has less time than the whole: a server that stays silent is told by the step that it was silent at.
+    one_answer = min(connection.STEP_SECONDS, live.timeout / 2)
+
+    async def walk(target: Target, gathered: Gathered, say: Say) -> None:
+        await connection.walk(target, gathered, say, one_answer)
+
+    async def sweep(target: Target, gathered: Gathered, say: Say) -> None:
+        await server_api.collect(
+            target, gathered, say, rooms=rooms, watch=live.watch or 0.0, timeout=live.timeout, record=record
+        )
+
+    found = [
+        Collector("connection", "the connection", walk, live.timeout),
+        # It ends by itself, with what it has; the limit here is for what it did not foresee.
+        Collector("api", "the server's API", sweep, live.timeout + (live.watch or 0.0) + _SLACK),
+    ]
+    if live.probe:
+        from lkdoctor.probe.canary import canary
+
+        found.append(Collector("probe", PROBE_WORDS, canary, max(live.timeout, _PROBE_SECONDS)))
+    return found
+
+
+def ask(
+    target: Target, collectors: list[Collector], gathered: Gathered, interrupt: Interrupt, *, quiet: bool
+) -> list[str]:
+    """Run all collectors at once; returns when the slowest is done, its time is over, or Ctrl-C was pressed.
+
+    Returns the gaps as whole sentences: what could not be learned, and why.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed a second time.
+    """
+    asked = Asked(target)
+    asyncio.run(_ask(asked, collectors, gathered, interrupt, Waiting(sys.stderr, quiet=quiet)))
+    return asked.gaps
+
+
+async def _ask(
+    asked: Asked, collectors: list[Collector], gathered: Gathered, interrupt: Interrupt, waiting: Waiting
+) -> None:
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(_one(one, asked, gathered, waiting)) for one in collectors]
+
+    def stop() -> None:
+        for task in tasks:
+            task.cancel()
+
+    # The handler runs between two steps of this loop, which would go on sleeping after it.
+    with interrupt.calling(lambda: loop.call_soon_threadsafe(stop)):
+        pending = set(tasks)
+        while pending:
+            _, pending = await asyncio.wait(pending, timeout=_TICK)
+            waiting.show()
+    waiting.wipe()
+
+
+async def _one(one: Collector, asked: Asked, gathered: Gathered, waiting: Waiting) -> None:
+    """One collector, behind a fence: the others go on whatever it does."""
+
+    def say(words: str) -> None:
+        waiting.say(one.kind, words)
+
+    say(f"waiting for {one.words}")
+    work = asyncio.ensure_future(one.work(asked.target, gathered, say))
+    gap = ""
+    try:
+        done, _ = await asyncio.wait({work}, timeout=one.seconds)
+        if not done:
+            gap = f"{one.words} took longer than {one.seconds:g} s"
+            await _let_go(work)
+    except asyncio.CancelledError:  # Ctrl-C: what it has learned is told
+        gap = f"{one.words} was interrupted"
+        await _let_go(work)
+    if work.done() and not work.cancelled() and (error := work.exception()) is not None:
+        gap = _ended_by(one, error)
+    say("")
+    _note(one, gap, asked, gathered)
+
+
+def _ended_by(one: Collector, error: BaseException) -> str:
+    """The gap that an exception leaves; a probe says in its own words what ended it."""
+    from lkdoctor.probe.calls import ProbeError
+
+    if isinstance(error, ProbeError):
+        return f"{one.words} ended early: {error}".rstrip(".")
+    return f"{one.words} failed with {type(error).__name__}: {mask(str(error))}".rstrip(": ")
+
+
+async def _let_go(work: asyncio.Future[object]) -> None:
+    """Ends a collector; it may still clean up on the server (a probe's room), but not for ever."""
+    work.cancel()
+    await asyncio.wait({work}, timeout=_LETTING_GO)
+
+
+def _note(one: Collector, gap: str, asked: Asked, gathered: Gathered) -> None:
+    """Puts what went wrong into the source's note, and among the gaps."""
+    mine = [note for note in gathered.notes if note.kind == one.kind]
+    if gap:
+        learned = {"connection": gathered.steps, "api": gathered.snapshots, "probe": gathered.probes}.get(one.kind)
+        if not mine:
+            mine = [SourceNote(asked.target.url, one.kind)]
+            gathered.notes += mine
+        if learned:
+            mine[0].notes.append(f"{gap}; what was learned until then is used")
+        else:
+            mine[0].unusable = mine[0].unusable or gap
+        asked.gaps.append(f"{gap}.")
+        return
+    for note in mine:
+        # A listing that is missing is a gap; what else is noted of a source is none.
+        partly = [*note.notes, *note.skipped] if one.kind == "api" else []
+        asked.gaps += [f"{one.words}: {why}." for why in ([note.unusable] if note.unusable else partly)]

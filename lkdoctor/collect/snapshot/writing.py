@@ -1,0 +1,216 @@
+"""Puts everything that a run has read or learned into a case: logs cleaned, the rest in lkdoctor's own masked forms."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from lkdoctor.collect.case import CaseInputs
+from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.server_api.exchanges import parse_line
+from lkdoctor.collect.server_log.source import LogInput, Opened, open_input
+from lkdoctor.collect.snapshot.case_file import CaseFile
+from lkdoctor.collect.snapshot.cleaning import Cleaner, clean_lines, clean_log
+from lkdoctor.collect.snapshot.pseudonyms import Pseudonyms
+from lkdoctor.dispatch.model import SourceNote
+from lkdoctor.redact import Redactor
+
+_SERVER_NAME: Final = re.compile(r"(?:server|livekit).*\.(?:log|txt|jsonl?)\b")
+_WORKER_NAME: Final = re.compile(r"(?:worker|agent).*\.(?:log|txt|jsonl?)\b")
+_PACKED: Final = re.compile(r"\.(?:gz|zst)$")
+_BLOCK: Final = 256 * 1024
+_LONGEST: Final = 64 << 20
+
+Track = Callable[[int], None]
+
+
+class Writer:
+    """Writes one case; `track` is called with the bytes read, and may raise to end it."""
+
+    def __init__(self, case: CaseFile, redactor: Redactor, track: Track) -> None:
+        self._case = case
+        self._redactor = redactor
+        self._people = Pseudonyms(redactor.salt)
+        self._track = track
+
+    def logs(self, inputs: CaseInputs) -> None:
+        """The server logs, and of what this version does not read the logs of workers."""
+        for one in inputs.server_logs:
+            self._log(one, "server_log", _log_name(one, _SERVER_NAME, "server"), Cleaner(self._redactor, self._people))
+        for note in inputs.others:
+            if note.kind == "worker_log":
+                given = _input_of(note)
+                name = _log_name(given, _WORKER_NAME, "worker")
+                self._log(given, "worker_log", name, Cleaner(self._redactor, self._people, speech=True))
+            elif note.kind == "dotenv":
+                self._dotenv(_input_of(note))
+            else:
+                why = f"a file of the kind {note.kind}, which this version does not read: it cannot know what is secret in it"
+                self._case.leave_out(_base(note.name), why)
+
+    def _log(self, given: LogInput, kind: str, name: str, cleaner: Cleaner) -> None:
+        try:
+            opened = open_input(given)
+        except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+            self._case.leave_out(_base(given.name), f"cannot be opened: {error}")
+            return
+        try:
+            pieces = clean_log(_Tracked(opened, self._track), cleaner)
+            self._write(name, kind, pieces, cleaner, notes=opened.notes)
+        finally:
+            opened.close()
+
+    def _dotenv(self, given: LogInput) -> None:
+        cleaner = Cleaner(self._redactor, self._people)
+        try:
+            opened = open_input(given)
+        except (OSError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+            self._case.leave_out(_base(given.name), f"cannot be opened: {error}")
+            return
+        try:
+            self._write(_base(given.name), "dotenv", _allowed(_lines(opened), cleaner), cleaner)
+        finally:
+            opened.close()
+
+    def recorded(self, inputs: CaseInputs, gathered: Gathered) -> None:
+        """API exchanges that came as files, each read and written again in lkdoctor's own form."""
+        for extra in inputs.extras:
+            if extra.kind == "api":
+                try:
+                    opened = open_input(extra.given)
+                except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+                    self._case.leave_out(_base(extra.given.name), f"cannot be opened: {error}")
+                    continue
+                try:
+                    self.exchanges(_lines(opened))
+                finally:
+                    opened.close()
+        self._learned(gathered)
+
+    def exchanges(self, lines: Iterable[bytes]) -> None:
+        """Lines of one `api.jsonl`."""
+        cleaner = Cleaner(self._redactor, self._people)
+        pieces = clean_lines(lines, cleaner, lambda line: parse_line(line).line())
+        self._write("api.jsonl", "api", pieces, cleaner)
+
+    def _learned(self, gathered: Gathered) -> None:
+        from lkdoctor.collect.probe_file import write_probe  # noqa: PLC0415 - most cases have none
+        from lkdoctor.collect.token import write_token  # noqa: PLC0415
+
+        if gathered.steps:
+            self._text("connection.jsonl", "connection", (_step_line(one) for one in gathered.steps))
+        if gathered.probes:
+            self._text("probe.jsonl", "probe", (write_probe(one).encode() for one in gathered.probes))
+        for number, token in enumerate(gathered.tokens, 1):
+            name = f"token-{number}.json"
+            token.name = name  # the user may have named it by a path of theirs
+            cleaner = Cleaner(self._redactor, self._people)
+            text = cleaner.people(write_token(token)).encode("utf-8", "backslashreplace")
+            cleaner.masked["secret"] += text.count(b"<secret:")
+            self._write(name, "token", [text], cleaner)
+
+    def _text(self, name: str, kind: str, pieces: Iterable[bytes]) -> None:
+        cleaner = Cleaner(self._redactor, self._people)
+        self._write(name, kind, (cleaner.data(one) for one in pieces), cleaner)
+
+    def _write(
+        self, name: str, kind: str, pieces: Iterable[bytes], cleaner: Cleaner, notes: list[str] | None = None
+    ) -> None:
+        entry = self._case.write(self._case.unique(name), kind, pieces)
+        entry["masked"] = dict(sorted((what, number) for what, number in cleaner.masked.items() if number))
+        if cleaner.dropped:
+            entry["left_out"] = dict(sorted(cleaner.dropped.items()))
+        if notes:
+            entry["notes"] = [self._redactor.mask(one) for one in notes]
+
+
+class _Tracked:
+    """A source whose reading is told."""
+
+    def __init__(self, opened: Opened, track: Track) -> None:
+        self._opened = opened
+        self._track = track
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        count = self._opened.readinto(buffer)
+        self._track(count)
+        return count
+
+
+def _step_line(step: object) -> bytes:
+    plain = msgspec.to_builtins(step)
+    plain.pop("place", None)
+    return msgspec.json.encode(plain) + b"\n"
+
+
+def _allowed(lines: Iterable[bytes], cleaner: Cleaner) -> Iterator[bytes]:
+    """Of a `.env` file only LiveKit's own variables: what else stands there is other programs' business."""
+    for line in lines:
+        bare = line.strip().removeprefix(b"export ").lstrip()
+        if bare.startswith(b"LIVEKIT_"):
+            name, found, value = bare.partition(b"=")
+            secret = b"SECRET" in name or b"TOKEN" in name or b"KEYS" in name
+            if secret and found:
+                text = value.strip().strip(b"\"'").decode("utf-8", "replace")
+                cleaner.masked["secret"] += bool(text)
+                yield name + b"=" + (cleaner.redactor.token(text).encode() if text else b"") + b"\n"
+            else:
+                yield cleaner.data(bare) + b"\n"
+        elif bare and not bare.startswith(b"#"):
+            cleaner.dropped["variable that is not LiveKit's"] += 1
+
+
+def _lines(opened: Opened) -> Iterator[bytes]:
+    """Lines with their ends; nothing of a line that is longer than any exchange."""
+    buffer = bytearray(_BLOCK)
+    view = memoryview(buffer)
+    held = bytearray()
+    skipping = False
+    while have := opened.readinto(view):
+        start = 0
+        while (end := buffer.find(b"\n", start, have)) >= 0:
+            held += view[start : end + 1]
+            start = end + 1
+            if not skipping:
+                yield bytes(held)
+            skipping = False
+            held.clear()
+        held += view[start:have]
+        if len(held) > _LONGEST:
+            skipping = True
+            held.clear()
+    if held and not skipping:
+        yield bytes(held)
+
+
+def _input_of(note: SourceNote) -> LogInput:
+    """The file behind a note: a plain one, or `case.zip/inner` of a zip."""
+    path = Path(note.name)
+    if path.exists():
+        return LogInput(note.name, path)
+    for parent in path.parents:
+        if parent.is_file():
+            return LogInput(note.name, parent, str(path.relative_to(parent)))
+    return LogInput(note.name, path)
+
+
+def _base(name: str) -> str:
+    return "stdin" if name == "-" else name.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _log_name(given: LogInput, pattern: re.Pattern[str], kind: str) -> str:
+    """The log's own name, unpacked, changed only as far as a case needs it to be known for what it is.
+
+    Rotated files keep their numbers, by which they are one stream.
+    """
+    name = _PACKED.sub("", _base(given.name))
+    if pattern.match(name):
+        return name
+    if re.search(r"\.(?:log|txt|jsonl?)\b", name):
+        return f"{kind}-{name}"
+    return f"{kind}-{name}.log"
