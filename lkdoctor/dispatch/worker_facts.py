@@ -48,6 +48,7 @@ class Said(enum.IntEnum):
     LAUNCH_FAILED = 33  # failed to launch job on process … / error launching job
     START_FAILED = 34  # error initializing process, initialization timed out / supervised process run failed
     IDLE_TIMEOUT = 35  # timed out waiting for idle processes to initialize
+    PROCESS_READY = 40  # process initialized / job process initialized
     EXIT_CODE = 36  # process exited with non-zero exit code …
     UNRESPONSIVE = 37  # process is unresponsive
     KILLED = 38  # process did not exit in time, … is unresponsive, killing process

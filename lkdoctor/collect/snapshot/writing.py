@@ -12,8 +12,8 @@ import msgspec
 
 from lkdoctor.collect.case import CaseInputs
 from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.log.source import LogInput, Opened, open_input
 from lkdoctor.collect.server_api.exchanges import parse_line
-from lkdoctor.collect.server_log.source import LogInput, Opened, open_input
 from lkdoctor.collect.snapshot.case_file import CaseFile
 from lkdoctor.collect.snapshot.cleaning import Cleaner, clean_lines, clean_log
 from lkdoctor.collect.snapshot.pseudonyms import Pseudonyms

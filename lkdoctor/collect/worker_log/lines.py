@@ -11,7 +11,7 @@ from lkdoctor.collect.log.wrappers import Peeled, ansi, journald_json, peel
 from lkdoctor.collect.worker_log.fields import fields_of
 from lkdoctor.collect.worker_log.messages import KINDS, TRACED, kind_of
 from lkdoctor.collect.worker_log.records import NODE, Record, begins, parse
-from lkdoctor.dispatch.worker_facts import DAYTIME, UTC, Said, WorkerEvent, WorkerFields
+from lkdoctor.dispatch.worker_facts import DAYTIME, LOCAL, UTC, Said, WorkerEvent, WorkerFields
 
 _MOST_LINES: Final = 250  # of one record: a traceback of the table's narrow column is long
 _MOST_BYTES: Final = 128 * 1024
@@ -213,7 +213,7 @@ def unwrapped(data: bytes) -> str:
         if fields.error:
             job = f" (job {fields.job_id})" if fields.job_id else ""
             head = whole.message.partition("Traceback")[0].strip()
-            stamp = text[:23] if whole.clock != UTC else _stamp(text)
+            stamp = _stamp(text) if whole.clock == UTC else text[: 23 if whole.clock == LOCAL else 12].strip("[] ")
             return f"{stamp} {whole.level.upper()} {head}{job}: … {fields.error}{f' at {fields.where}' if fields.where else ''}"
     return text
 

@@ -46,6 +46,8 @@ MESSAGES: Final[dict[str, Said]] = {
     "initialization timed out": Said.START_FAILED,
     "process initialization failed": Said.START_FAILED,
     "supervised process run failed": Said.START_FAILED,
+    "process initialized": Said.PROCESS_READY,
+    "job process initialized": Said.PROCESS_READY,
     "timed out waiting for idle": Said.IDLE_TIMEOUT,
     "process exited with non-zero": Said.EXIT_CODE,
     "job process exited unexpectedly": Said.EXIT_CODE,
