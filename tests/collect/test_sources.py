@@ -244,7 +244,7 @@ def test_a_case_as_folder_and_as_zip_is_the_same(tmp_path: Path) -> None:
         str(folder / "server.log.1"),
     ]
     for found in (from_folder, from_zip):
-        assert [(Path(one.name).name, one.kind) for one in found.others] == [("worker-a.log", "worker_log")]
+        assert [Path(one.name).name for one in found.worker_logs] == ["worker-a.log"]
         assert [(Path(one.given.name).name, one.kind) for one in found.extras] == [("api.jsonl", "api")]
     one, other = ServerLogs(from_folder.server_logs), ServerLogs(from_zip.server_logs)
     events = list(one.events())

@@ -33,7 +33,7 @@ _TIMED: Final = re.compile(_STAMP + rb" ")
 _COMPOSE: Final = re.compile(rb"([A-Za-z0-9][\w.-]*) +\| ?")
 _KUBECTL: Final = re.compile(rb"\[pod/([^/\]\s]+)/([^\]\s]+)\] ")
 _STERN: Final = re.compile(
-    rb"(?:[\w.-]+ \S+ )?([a-z0-9][\w.-]*) ([a-z0-9][\w.-]*) (?=\d{4}-\d\d-\d\dT|\{\"|could not |  )"
+    rb"(?:[\w.-]+ \S+ )?([a-z0-9][\w.-]*) ([a-z0-9][\w.-]*) (?=\d{4}-\d\d-\d\d[T ]|\{\"|could not |  |\[\d\d:\d\d:)"
 )
 _JOURNAL: Final = re.compile(
     rb"(?:<\d{1,3}>)?"

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from lkdoctor.collect.log.chain import Chain
 from lkdoctor.collect.log.dialect import MORE, Lines, More, Seen
 from lkdoctor.collect.log.forms import form_of
-from lkdoctor.collect.log.wrappers import Peeled, ansi, journald_json, peel
+from lkdoctor.collect.log.wrappers import Form, Peeled, ansi, journald_json, peel
 from lkdoctor.collect.worker_log.fields import fields_of
 from lkdoctor.collect.worker_log.messages import KINDS, TRACED, kind_of
 from lkdoctor.collect.worker_log.records import NODE, Record, begins, parse
@@ -53,11 +53,10 @@ class WorkerLines(Lines[WorkerEvent]):
             peeled = peel(line, self.form)
             if peeled is not None and (peeled.lost or peeled.more or begins(peeled.payload)):
                 return peeled
-        found = form_of(line, begins)
+        found = coloured_form_of(line)
         if found is not None:
-            # The SDK's own colours are no wrapper, and where they mark borders they are needed.
-            self.form = tuple(one for one in found[0] if one is not ansi) if found[0][-1:] == (ansi,) else found[0]
-            return peel(line, self.form) or found[1]
+            self.form, peeled = found
+            return peeled
         lost = journald_json(line)
         return lost if lost is not None and lost.lost else None
 
@@ -93,6 +92,7 @@ class WorkerLines(Lines[WorkerEvent]):
             payloads = [joined]
         else:
             payloads = [peeled.payload]
+            prefix = line[: line.find(peeled.payload)] if peeled.payload in line else b""
             position = stop + 1
             while len(payloads) < _MOST_LINES and position - first < _MOST_BYTES:
                 if position >= limit:
@@ -105,6 +105,8 @@ class WorkerLines(Lines[WorkerEvent]):
                 raw = bytes(buffer[position:end]).rstrip(b"\r")
                 position = end + 1
                 part = peel(raw, self.form) if self.form else Peeled(raw)
+                if part is None and prefix and raw.startswith(prefix):
+                    part = Peeled(raw[len(prefix) :], peeled.service)  # a line that begins like no record
                 if part is None or part.service != peeled.service:
                     continue  # of another process, between the lines of this one
                 if begins(part.payload):
@@ -181,6 +183,16 @@ class WorkerLines(Lines[WorkerEvent]):
         return WorkerEvent(what, at, clock, place, self.stream_of(service), level, sdk, fields)
 
 
+def coloured_form_of(line: bytes) -> tuple[Form, Peeled] | None:
+    """The wrappers around a record. The SDK's own colours are none of them: they mark where its message ends."""
+    found = form_of(line, begins)
+    if found is None or ansi not in found[0]:
+        return found
+    form = tuple(one for one in found[0] if one is not ansi)
+    peeled = peel(line, form)
+    return found if peeled is None or not begins(peeled.payload) else (form, peeled)
+
+
 def unwrapped(data: bytes) -> str:
     """The record that `data` begins with, without its wrappers and colours: what a proof shows.
 
@@ -188,16 +200,19 @@ def unwrapped(data: bytes) -> str:
     """
     lines = data.split(b"\n", _MOST_LINES)[:_MOST_LINES]
     first = lines[0].strip(b"\0").rstrip(b"\r")
-    found = form_of(first, begins)
+    found = coloured_form_of(first)
     if found is None:
         bare = ansi(first)
         return (first if bare is None else bare.payload).decode("utf-8", "replace")
     form = found[0]
-    payloads = [peel(first, form) or found[1]]
+    payloads = [found[1]]
+    prefix = first[: first.find(payloads[0].payload)] if payloads[0].payload in first else b""
     record = parse([payloads[0].payload])
     if record is not None and (not record.whole or (kind_of(record.message) in TRACED and record.sdk != NODE)):
         for raw in lines[1:-1]:
             part = peel(raw.rstrip(b"\r"), form) if form else Peeled(raw.rstrip(b"\r"))
+            if part is None and prefix and raw.startswith(prefix):
+                part = Peeled(raw[len(prefix) :].rstrip(b"\r"), payloads[0].service)
             if part is None or part.service != payloads[0].service or payloads[0].payload[:1] == b"{":
                 continue
             if begins(part.payload):

@@ -79,8 +79,11 @@ TRACED: Final = frozenset(
     (Said.CRASHED, Said.FAILED, Said.CONNECT_FAILED, Said.START_FAILED, Said.REQUEST_FAILED, Said.LAUNCH_FAILED)
 )
 
-LITERALS: Final[tuple[bytes, ...]] = tuple(text.encode() for text in MESSAGES)
-KINDS: Final[tuple[Said, ...]] = tuple(MESSAGES.values())
+#: What `journalctl -o json` writes for messages that it does not print as text: every coloured line is one of them.
+_JOURNALD: Final = (b'"MESSAGE":null', b'"MESSAGE":[')
+
+LITERALS: Final[tuple[bytes, ...]] = (*(text.encode() for text in MESSAGES), *_JOURNALD)
+KINDS: Final[tuple[Said, ...]] = (*MESSAGES.values(), *(Said.ANY_LINE for _ in _JOURNALD))
 
 #: LeftmostFirst, as for the server's log: the order above decides, so that longer texts stand before their beginnings.
 AUTOMATON: Final = BytesAhoCorasick(list(LITERALS), matchkind=MatchKind.LeftmostFirst)
