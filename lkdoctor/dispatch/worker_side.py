@@ -29,7 +29,7 @@ def attach(stories: Stories, events: Iterable[WorkerEvent]) -> None:
     for run in runs.all:
         if run.name.startswith(OWN):
             continue
-        _date(run, runs.clock[id(run)], stories)
+        _date(run, runs.clock.get(id(run), ""), stories)
         stories.worker_runs.append(run)
     alone = not stories.runs and stories.sampled is None
     launches = {
