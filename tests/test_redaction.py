@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lkdoctor.cli import COMMANDS
 from lkdoctor.redact import Redactor, mask
-from tests.cli.running import call
+from tests.cli.running import call, run
 from tests.recorded import CASES
 
 JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjE3MDAwMDAwMDAsImlzcyI6IkFQSWtleSJ9.c2lnbmF0dXJl-PLANTED_jwt"
@@ -128,17 +131,126 @@ def planted(log: bytes) -> bytes:
     return "\n".join(lines).encode("utf-8", "surrogateescape")
 
 
-@pytest.mark.parametrize("folder", [one for one in CASES if list(one.glob("server*.log"))], ids=lambda one: one.name)
+def planted_api(lines: str) -> str:
+    """API exchanges with secrets wherever a server puts them, and a refusal that quotes the token."""
+
+    def plant(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plant(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        more: dict[str, Any] = {"turn_password": "PLANTED-turn", "metadata": "PLANTED-meta"} if "sid" in value else {}
+        if "identity" in value:
+            more["attributes"] = {"sip.phoneNumber": "PLANTED-phone", "lk.x": f"token={JWT}"}
+            more |= {} if value.get("kind") == "AGENT" else {"name": "PLANTED-name"}  # an agent is no person
+        return {key: plant(one) for key, one in value.items()} | more
+
+    refused: dict[str, Any] = {"at": 1795262301.6, "call": "RoomService/ListRooms", "request": {}, "status": 401}
+    refused["response"] = {"body": f"invalid token: {JWT}, error: planted"}
+    done = [json.dumps(plant(json.loads(line))) for line in lines.splitlines()]
+    return "\n".join([*done, json.dumps(refused)]) + "\n"
+
+
+def in_case(target: Path) -> str:
+    """Everything that stands in a case, unpacked."""
+    with zipfile.ZipFile(target) as archive:
+        return "".join(archive.read(one).decode() for one in archive.namelist())
+
+
+@pytest.mark.parametrize("folder", CASES, ids=lambda one: one.name)
 def test_secrets_planted_into_a_case_appear_in_no_output(folder: Path, tmp_path: Path) -> None:
-    for log in folder.glob("server*.log"):
-        (tmp_path / log.name).write_bytes(planted(log.read_bytes()))
-    rooms = {one["room"] for one in json.loads(call("check", tmp_path, "--format", "json").stdout)["dispatches"]}
-    outputs = [call("check", tmp_path, *options) for options in (["--format", "json"], ["-v"], ["-q"])]
-    outputs += [call("why", room, tmp_path, "-v") for room in sorted(rooms)[:2] if room]
-    outputs.append(call("workers", tmp_path))
-    for one in outputs:
-        assert "PLANTED" not in one.output, one.output[max(0, one.output.find("PLANTED") - 300) :][:500]
-        assert not re.search(r"eyJ[\w-]{10,}\.", one.output)
+    evidence = tmp_path / "evidence"
+    evidence.mkdir()
+    for file in folder.iterdir():
+        if file.name.startswith("server") and file.suffix == ".log":
+            (evidence / file.name).write_bytes(planted(file.read_bytes()))
+        elif file.name == "api.jsonl":
+            (evidence / file.name).write_text(planted_api(file.read_text("utf-8")), "utf-8")
+        elif file.suffix == ".log":
+            (evidence / file.name).write_text(f"{file.read_text('utf-8')}\napi_secret=PLANTED-worker {JWT}\n", "utf-8")
+        elif file.suffix in {".jsonl", ".json"} and file.name != "truth.json":
+            (evidence / file.name).write_bytes(file.read_bytes())
+    (evidence / "token.txt").write_text(JWT)
+    reports = [json.loads(call("check", evidence, "--format", "json").stdout)]
+    rooms = {one["room"] for one in reports[0]["dispatches"]}
+    outputs = [call("check", evidence, *options) for options in (["--format", "json"], ["-v"], ["-q"])]
+    outputs += [call("why", room, evidence, "-v") for room in sorted(rooms)[:2] if room]
+    outputs += [call("workers", evidence), call("snapshot", evidence, "-o", tmp_path / "case.zip")]
+    outputs.append(call("check", tmp_path / "case.zip", "-v"))
+    for text in (*(one.output for one in outputs), in_case(tmp_path / "case.zip")):
+        assert text
+        assert "PLANTED" not in text, text[max(0, text.find("PLANTED") - 300) :][:500]
+        assert not re.search(r"eyJ[\w-]{10,}\.", text)
+
+
+def test_no_help_shows_a_value_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"):
+        monkeypatch.setenv(name, "wss://PLANTED.example.com")
+    for command in COMMANDS:
+        assert "PLANTED" not in call(command, "--help").output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", JWT],
+        ["check", "--log", JWT],
+        ["check", "--api", JWT],
+        ["check", "--url", f"ws://user:PLANTED@127.0.0.1/?access_token={JWT}"],
+        ["check", "--live", "--api-secret", "PLANTED-secret"],
+        ["check", "--live", "--env-file", JWT],
+        ["check", "--project", JWT],
+        ["check", "-o", JWT],
+        ["check", "--room", JWT],
+        ["snapshot", JWT],
+        ["snapshot", "-o", f"no-such-folder/{JWT}"],
+        ["why", JWT],
+        ["workers", "--url", f"ws://user:PLANTED@h/{JWT}"],
+        ["demo", JWT],
+        ["explain", JWT],
+    ],
+)
+def test_no_error_repeats_a_token(arguments: list[str], tmp_path: Path) -> None:
+    ran = run(*arguments, cwd=tmp_path, environ={"HOME": str(tmp_path)})
+    assert ran.status != 0
+    assert "PLANTED" not in ran.out + ran.err
+    assert not re.search(r"eyJ[\w-]{10,}\.", ran.out + ran.err)
+
+
+LETTERS = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", min_size=10, max_size=120)
+AROUND = st.text(max_size=60)
+
+
+@given(AROUND, LETTERS, LETTERS, AROUND)
+def test_random_jwts_are_masked_as_a_whole(before: str, body: str, sign: str, after: str) -> None:
+    masked = mask(f"{before} eyJhbGciOiJIUzI1NiJ9.eyJ{body}.{sign} {after}")
+    assert f"eyJ{body}" not in masked
+    assert f".{sign}" not in masked
+
+
+FORMS = st.sampled_from(
+    [
+        '"turn_password": "{}"',
+        '\\"api_secret\\": \\"{}\\"',
+        "LIVEKIT_API_SECRET={}",
+        "password: {}",
+        "Authorization: Bearer {}",
+        "redis://u:{}@h:6379",
+        "https://b.s3.amazonaws.com/k?X-Amz-Signature={}&x=1",
+        "https://storage.googleapis.com/k?X-Goog-Signature={}",
+        "wss://h/rtc?access_token={}&auto_subscribe=1",
+        "/rtc/v1?join_request={}",
+        '"participantMetadata": "{}"',
+    ]
+)
+
+
+@given(FORMS, LETTERS.map(lambda one: f"q{one}q"), st.sampled_from(["", "at 12:00 ", '{"a": 1, ']))
+def test_random_values_are_masked_in_every_form(form: str, value: str, before: str) -> None:
+    masked = mask(before + form.format(value))
+    assert value not in masked
+    assert re.search(TOKEN, masked)
+    assert mask(masked) == masked
 
 
 @pytest.mark.parametrize("subject", [JWT, f"x{JWT}", "nobody"])

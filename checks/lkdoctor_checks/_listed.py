@@ -108,13 +108,14 @@ def asked_back(group: Sequence[Dispatch], missing: str, how: str) -> Inconclusiv
     )
 
 
-def log_fix() -> Fix:
+def cause_fix(agent_name: str) -> Fix:
     """Where the cause stands that no API shows."""
     return Fix(
-        "Read the cause in the server's log",
+        "Find the cause in the server's log",
         steps=(
             "The API shows neither workers nor refusals; the server's log has one line for each.",
             "Give lkdoctor the log of every node, from before the dispatch until 10 s after it, at level info.",
+            "Or let lkdoctor call the agent in a room of its own, and time each step; that runs the agent once.",
         ),
-        commands=("lkdoctor check server.log",),
+        commands=("lkdoctor check server.log", f"lkdoctor probe {words.shell(agent_name)}"),
     )

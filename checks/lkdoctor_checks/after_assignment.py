@@ -9,6 +9,7 @@ from lkdoctor.doctor.codes import ASSIGNED_NEVER_JOINED, IDENTITY_CLASH, NO_REDI
 from lkdoctor.doctor.evidence import Dispatches, Rooms, ServerRuns, Workers
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
 from lkdoctor.doctor.registry import check
+from lkdoctor_checks import _listed as seen
 from lkdoctor_checks import _words as words
 
 LONELY = 15.0  # shorter, the person may have been on the way out, or something may be about to dispatch again
@@ -17,7 +18,7 @@ WITH_WORKER = 2.0  # a clean exit takes the agent out a moment before its worker
 
 
 @check(ASSIGNED_NEVER_JOINED)
-def assigned_never_joined(dispatches: Dispatches) -> Iterator[Finding | Inconclusive]:
+def assigned_never_joined(dispatches: Dispatches, rooms: Rooms) -> Iterator[Finding | Inconclusive]:
     """A worker took the job, and its agent never came into the room.
 
     ## What it means
@@ -39,19 +40,23 @@ def assigned_never_joined(dispatches: Dispatches) -> Iterator[Finding | Inconclu
     10 s to connect, so nothing is said before 20 s. An agent that came and left is not reported here.
     """
     missing = [one for one in dispatches.ended(Outcome.ASSIGNED) if one.after is After.NEVER_JOINED]
+    looked = {id(one) for room in rooms if seen.alone(room) for one in room.dispatches}
     for name, group in words.by_name(missing).items():
         first, last = words.when(group)
         launches = [launch for one in group if (launch := one.deciding)]
         jobs = [launch.job_id for launch in launches if launch.job_id]
+        only_looked = all(id(one) in looked for one in group)
         told = sorted({launch.job_error or launch.job_status for launch in launches if launch.job_ended_at is not None})
         yield Finding(
             ASSIGNED_NEVER_JOINED,
             Subject("agent", agent_name=name),
-            f"A worker took the job of {words.quoted(name)}, and no agent came "
+            f"A worker took the job of {words.quoted(name)}, and no agent {_came(only_looked)} "
             f"({words.counted(len(group), 'dispatch', 'dispatches')}, {words.rooms_of(group)}, "
-            f"{words.listed(jobs, 3)})." + (f" The worker reported: {words.listed(told)}." if told else ""),
+            f"{words.listed(jobs, 3)})."
+            + (f" The worker reported: {words.listed(told)}." if told else "")
+            + (" One that left within seconds would look the same." if only_looked else ""),
             ASSIGNED_NEVER_JOINED.severity,
-            words.sure(group),
+            min(Confidence.MEDIUM, words.sure(group)) if only_looked else words.sure(group),
             {
                 "agent_name": name,
                 "job_ids": jobs[:20],
@@ -78,6 +83,11 @@ def assigned_never_joined(dispatches: Dispatches) -> Iterator[Finding | Inconclu
             first_at=first,
             last_at=last,
         )
+
+
+def _came(only_looked: bool) -> str:
+    """A log shows every join; listings show who is there while they are made."""
+    return "was seen in its room" if only_looked else "came"
 
 
 @check(IDENTITY_CLASH)

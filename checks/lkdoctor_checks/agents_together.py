@@ -13,7 +13,8 @@ from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _listed as seen
 from lkdoctor_checks import _words as words
 
-SILENT = 15.0  # s: a session links to whom it finds, and publishes, within 5 s of its start
+SILENT = 20.0  # s since the join; a session may start some seconds after it
+LINKED = 8.0  # s since the session was seen to start: it links to whom it finds, and publishes, within 5 s
 PATIENCE = JOIN_PATIENCE + 5  # a cold process needs up to 20 s, the list of jobs up to 5 s more
 
 
@@ -28,7 +29,7 @@ def deaf_agents(rooms: Rooms, wanted: Wanted, listed: Listed) -> Iterator[Findin
 
     ## How it is decided
     `--together` names the group, and all of it is in one room without a visible person. The last to come has been there
-    for 15 s; a session runs (`lk.agent.state` is set), no listing showed a track of it, nor the state `speaking`. Two
+    for 20 s; a session runs (`lk.agent.state` is set, for 8 s where a watch saw it begin), no listing showed a track of it, nor the state `speaking`. Two
     real sessions with default options (livekit-agents 1.8.9) look exactly so; with `participant_kinds=[AGENT]` each had
     its track at once. The confidence stays medium: agents that only write have no track either.
 
@@ -44,7 +45,7 @@ def deaf_agents(rooms: Rooms, wanted: Wanted, listed: Listed) -> Iterator[Findin
         hit: list[tuple[Room, list[tuple[str, AgentParticipant]]]] = []
         for room in seen.lives(rooms):
             present = _present(room, group)
-            deaf = [(name, one) for name, one in present if _deaf(one)]
+            deaf = [(name, one) for name, one in present if _deaf(room, one)]
             long = present and min(seen.stayed(room, one) for _, one in present) >= SILENT
             if deaf and long and len(present) == len(set(group)) > 1 and not seen.waiting(room):
                 hit.append((room, deaf))
@@ -52,9 +53,14 @@ def deaf_agents(rooms: Rooms, wanted: Wanted, listed: Listed) -> Iterator[Findin
             yield _deaf_finding(group, hit)
 
 
-def _deaf(one: AgentParticipant) -> bool:
-    """Does a session run that has published nothing and never spoke?"""
-    return seen.active(one) and bool(seen.state(one)) and not seen.audio_ever(one) and not seen.spoke(one)
+def _deaf(room: Room, one: AgentParticipant) -> bool:
+    """Does a session run, and not only since a moment ago, that has published nothing and never spoke?"""
+    if not seen.active(one) or not seen.state(one) or seen.audio_ever(one) or seen.spoke(one):
+        return False
+    if one.listed[0][1].agent_state:
+        return True
+    since = next(at for at, info in one.listed if info.agent_state)
+    return (room.listed_last_at or 0.0) - since >= LINKED
 
 
 def _deaf_finding(group: Sequence[str], hit: list[tuple[Room, list[tuple[str, AgentParticipant]]]]) -> Finding:
@@ -177,6 +183,15 @@ def _open(room: Room, last: Dispatch) -> bool:
     return room.looked_at is not None and room.looked_at - (last.asked_at or 0.0) >= PATIENCE
 
 
+def _never_asked(unasked: Sequence[str], rooms: int) -> str:
+    """In which of the rooms no dispatch names it; a room whose dispatch brought nobody is told of by another finding."""
+    if not unasked:
+        return "."
+    if len(unasked) == rooms:
+        return f": no dispatch of {'the room names' if rooms == 1 else 'these rooms names'} it."
+    return f": in {words.listed(words.marked(name) for name in unasked)} no dispatch names it."
+
+
 def _partner_finding(name: str, found: list[tuple[Room, Dispatch | None, AgentParticipant]]) -> Finding:
     unasked = [room for room, last, _ in found if last is None]
     names = words.listed(words.marked(room.name) for room, _, _ in found)
@@ -184,7 +199,7 @@ def _partner_finding(name: str, found: list[tuple[Room, Dispatch | None, AgentPa
         PARTNER_MISSING,
         Subject("agent", agent_name=name),
         f"{words.quoted(name)} never came into {names}, where its partner waits"
-        + (": no dispatch of the room names it." if unasked else "."),
+        + _never_asked([room.name for room in unasked], len(found)),
         PARTNER_MISSING.severity,
         Confidence.MEDIUM,
         {

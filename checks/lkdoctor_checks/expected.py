@@ -100,8 +100,8 @@ def expected_never_asked(
         yield Finding(
             NEVER_ASKED,
             Subject("agent", agent_name=name),
-            f"No dispatch names {words.quoted(name)} in {words.listed(words.marked(room.name) for room in looked)}, "
-            + ("which was to be looked at for it." if chosen else "and these are all rooms that are open."),
+            f"{words.quoted(name)} is expected, and no dispatch names it in {'' if chosen else 'any open room: '}"
+            f"{words.listed(words.marked(room.name) for room in looked)}.",
             Severity.WARNING if chosen and _people_wait(looked) else NEVER_ASKED.severity,
             Confidence.MEDIUM,
             {"agent_name": name, "rooms": sorted({room.name for room in looked})[:SHOWN]},
@@ -110,7 +110,7 @@ def expected_never_asked(
                 Fix(
                     f"If {words.quoted(name)} should have been asked, name it where rooms are made",
                     steps=("Put the name into the token's roomConfig.agents, CreateRoom's agents or CreateDispatch.",),
-                    commands=(words.dispatch_command("ROOM", name),),
+                    commands=(words.dispatch_command(looked[-1].name if chosen else "ROOM", name),),
                     verify=("`lk dispatch list ROOM` shows the name with a job.",),
                 ),
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lkdoctor.dispatch.aftermath import JOIN_PATIENCE
+from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import After, Dispatch, Outcome, Room
 from lkdoctor.doctor.codes import ASSIGNED_NEVER_JOINED, NO_REDISPATCH, STALE_STATUS
 from lkdoctor.doctor.evidence import Dispatches, Listed, Rooms
@@ -47,7 +48,7 @@ def stale_status(rooms: Rooms, listed: Listed) -> Iterator[Finding | Inconclusiv
             STALE_STATUS,
             Subject("agent", agent_name=name),
             f"ListDispatch says that {words.counted(len(group), 'job')} of {words.quoted(name)} "
-            f"{'runs' if len(group) == 1 else 'run'} in {words.rooms_of(group)}, and the agent is not there: that status "
+            f"{'runs' if len(group) == 1 else 'run'} in {words.rooms_of(group)}, and no such agent is there: that status "
             "never changes after the assignment.",
             STALE_STATUS.severity,
             Confidence.HIGH,
@@ -83,8 +84,9 @@ def _agent_gone(room: Room, one: Dispatch) -> bool:
 @check(ASSIGNED_NEVER_JOINED)
 def maybe_never_joined(rooms: Rooms, listed: Listed) -> Iterator[Finding | Inconclusive]:
     """From the API it needs a watch: from 5 s after the assignment or earlier until 20 s after it, with a look at the room
-    every 5 s or more often, in none of which the agent was there. One look at a job without an agent cannot tell an agent
-    that never came from one that has left: that stays open, and `--watch 30` or the server's log answers it."""
+    every 5 s or more often, in none of which the agent was there; the confidence is medium, for one that left within
+    seconds was not seen either. One look at a job without an agent cannot tell an agent that never came from one that has
+    left: that stays open, and `--watch 30` or the server's log answers it."""
     del listed
     unseen = [
         one
@@ -140,7 +142,7 @@ def vanished_together(dispatches: Dispatches, rooms: Rooms, listed: Listed) -> I
             NO_REDISPATCH.severity,
             Confidence.MEDIUM,
             {"agent_name": name, "worker_ids": leavers, "rooms": sorted({one.room for one in group})[:20]},
-            words.spread(place for one in group for place in one.proof[-1:]),
+            words.spread(place for one in group for place in (*one.proof[-1:], *_shown(one))),
             (
                 words.ask_again(group),
                 Fix(
@@ -160,6 +162,11 @@ def vanished_together(dispatches: Dispatches, rooms: Rooms, listed: Listed) -> I
         )
 
 
+def _shown(one: Dispatch) -> list[Place]:
+    """The listing that showed the agent."""
+    return one.participant.proof[-1:] if one.participant is not None else []
+
+
 def _lost_at_once(served: list[Dispatch], homes: dict[int, Room]) -> list[Dispatch]:
     """The dispatches whose agents all went in one moment, leaving people alone; empty unless it looks like a death."""
     spans = [
@@ -175,7 +182,8 @@ def _lost_at_once(served: list[Dispatch], homes: dict[int, Room]) -> list[Dispat
         (one, last, gone) for one, last, gone in spans if gone is not None and gone > until and gone - last <= ONE_LOOK
     ]
     rooms = {homes[id(one)].room_id for one, _, _ in at_end}
-    if len(rooms) < 2 or not all(_left_alone(one, homes[id(one)]) for one, _, _ in at_end):
+    # One whose dispatch was taken back has ended by that.
+    if len(rooms) < 2 or not all(one.after is After.LEFT and _left_alone(one, homes[id(one)]) for one, _, _ in at_end):
         return []
     return [one for one, _, _ in at_end]
 

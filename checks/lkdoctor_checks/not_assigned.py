@@ -61,7 +61,7 @@ def not_assigned(
             Subject("agent", agent_name=name),
             f"The API lists {words.counted(len(group), 'dispatch', 'dispatches')} of {words.quoted(name)} in "
             f"{words.rooms_of(group)} without a job: no worker took it, and the API does not say why."
-            + ("" if best > Confidence.LOW else " Or its workers wait for somebody to join or to publish."),
+            + _or_waits(best, types.get(name, set())),
             NOT_ASSIGNED.severity,
             best,
             {
@@ -71,12 +71,21 @@ def not_assigned(
                 "job_types_elsewhere": sorted(types.get(name, ())),
             },
             words.spread(place for one in group for place in one.proof[-1:]),
-            (seen.log_fix(), words.ask_again(group)),
+            (seen.cause_fix(name), words.ask_again(group)),
             folds=words.folds_of(group),
             count=len(group),
             first_at=first,
             last_at=last,
         )
+
+
+def _or_waits(best: Confidence, types: set[str]) -> str:
+    """What else may be, for workers whose type nothing shows."""
+    if best is Confidence.LOW:
+        return " Or its workers wait for somebody to join or to publish."
+    return (
+        " Or its workers take publishers only: nobody has published." if best is Confidence.MEDIUM and not types else ""
+    )
 
 
 def _sure(dispatch: Dispatch, room: Room, types: set[str], wanted: Wanted) -> Confidence | None:

@@ -35,7 +35,8 @@ def rejoin_old_room(rooms: Rooms, evidence: Evidence) -> Iterator[Finding | Inco
 
     ## When it is not a problem
     An agent that hung up at the end of its talk, while others stay to talk among themselves. Somebody who was in the
-    room all the time did not rejoin: nothing is reported for them.
+    room all the time did not rejoin: nothing is reported for them. An agent that hands its caller over to a colleague:
+    the caller stays, the agent leaves, and somebody new comes, whose token names no agent.
     """
     log_end = words.end_of(evidence.runs)
     found: list[tuple[Room, AgentParticipant, AgentParticipant]] = []
@@ -45,7 +46,7 @@ def rejoin_old_room(rooms: Rooms, evidence: Evidence) -> Iterator[Finding | Inco
             continue
         for person in room.people:
             gone = _gone_before(room, person)
-            if gone is not None and _without_agent(room, person, last):
+            if gone is not None and _without_agent(room, person, last) and not _handed_over(room, person, gone):
                 found.append((room, person, gone))
     by_room: dict[str, list[tuple[Room, AgentParticipant, AgentParticipant]]] = {}
     for one in found:
@@ -106,6 +107,22 @@ def _without_agent(room: Room, person: AgentParticipant, last: float) -> bool:
     end = min(room.closed_at if room.closed_at is not None else last, last)
     since = person.joined_at or 0.0
     return words.present(since, person.left_at, since, end) >= rules.SETTLE
+
+
+def _handed_over(room: Room, person: AgentParticipant, gone: AgentParticipant) -> bool:
+    """Did the agent leave somebody behind, to whom a newcomer came who asked for no agent?"""
+    if person.asked_agents or _was_here(room, person):
+        return False
+    left, joined = gone.left_at or 0.0, person.joined_at or 0.0
+    return any(
+        not one.dependent
+        and not one.hidden
+        and one.joined_at is not None
+        and one.joined_at < left
+        and (one.left_at is None or one.left_at > joined)
+        for one in room.people
+        if one is not person
+    )
 
 
 def _was_here(room: Room, person: AgentParticipant) -> bool:

@@ -86,7 +86,7 @@ def _cause(dispatches: Dispatches, launches: Sequence[Launch]) -> str:
     around = sum(_near(one, at) for one in dispatches)
     if around > BURST:
         return f"{around} launches were under way at the same moment: a burst."
-    return "It stood in line before anybody was asked; what held it up is not in the log."
+    return "It stood in line before anybody was asked; what held it up, the evidence does not show."
 
 
 def _near(one: Dispatch, at: float) -> int:

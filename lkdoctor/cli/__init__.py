@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import Final
@@ -79,7 +80,11 @@ def main() -> None:
     except click.exceptions.Exit as ended:
         status = ended.exit_code
     except click.ClickException as error:
-        error.show()
+        from lkdoctor.redact import mask
+
+        shown = io.StringIO()  # it repeats what was typed, and that may be a token in the wrong place
+        error.show(shown)
+        click.echo(mask(shown.getvalue()), err=True, nl=False)
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         status = _interrupted()

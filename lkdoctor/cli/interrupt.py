@@ -1,20 +1,21 @@
-"""Ctrl-C: the first one asks to stop, so that what was learned is still told; the second one kills."""
+"""Ctrl-C and SIGTERM: the first asks to stop, so that what was learned is still told; the second one kills."""
 
 from __future__ import annotations
 
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final, TypeVar
 
 from lkdoctor.collect.server_log import StopReading
 
 _Event = TypeVar("_Event")
-DRAIN_SECONDS: Final = (
-    2.0  # after Ctrl-C, for what a pipe had brought until then; other inputs are not read on for long
-)
+# After Ctrl-C, for what a pipe had brought until then; other inputs are not read on for long.
+DRAIN_SECONDS: Final = 2.0
+# A cancelled job of a CI gets SIGTERM; a probe that died of it would leave its room behind.
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupt:
@@ -24,19 +25,18 @@ class Interrupt:
         self.asked = False
         self._reading = False
         self._drains_until = float("-inf")  # by the clock of time.monotonic
-        self._before: Any = None
+        self._before: dict[signal.Signals, Any] = {}
         self._stop: Callable[[], object] | None = None
 
     def __enter__(self) -> Interrupt:
-        try:
-            self._before = signal.signal(signal.SIGINT, self._handle)
-        except ValueError:  # not the main thread (a caller's own program): its Ctrl-C stays its own
-            self._before = None
+        with suppress(ValueError):  # not the main thread (a caller's own program): its signals stay its own
+            for one in SIGNALS:
+                self._before[one] = signal.signal(one, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for one, before in self._before.items():
+            signal.signal(one, before)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
         if self.asked:

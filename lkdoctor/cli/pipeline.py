@@ -62,6 +62,12 @@ class Collected:
         wanted = list(places)
         return {**self.logs.resolve(wanted), **self.worker_logs.resolve(wanted), **self.gathered.resolve(wanted)}
 
+    def prepare(self, places: Iterable[Place]) -> None:
+        """Make `resolve` quick for `places` in many small parts."""
+        wanted = list(places)
+        self.logs.prepare(wanted)
+        self.worker_logs.prepare(wanted)
+
 
 @dataclass(slots=True)
 class Wish:
@@ -99,9 +105,11 @@ def collect(wish: Wish, spare: Iterable[str] = ()) -> Collected:
         target, gaps = learn(wish, inputs, gathered, interrupt)
         # The logs come last: what the API listed a moment ago stands in them then.
         logs, stories = _read(wish, inputs, gathered, interrupt)
-        worker_logs = WorkerLogs(inputs.worker_logs, jobs=wish.jobs)
+        worker_logs = WorkerLogs(inputs.worker_logs, jobs=wish.jobs, progress=lambda *_: interrupt.stop())
         attach(stories, interrupt.watch(worker_logs.events()) if inputs.worker_logs else ())
-        stories.sources += worker_logs.notes
+        stories.sources += worker_logs.notes or [
+            SourceNote(one.name, "worker_log", notes=["reading was interrupted"]) for one in inputs.worker_logs
+        ]
     stories.steps, stories.probes = gathered.steps, gathered.probes
     stories.tokens, stories.server = gathered.tokens, gathered.server
     stories.wanted = wish.wanted
@@ -119,6 +127,8 @@ def collect(wish: Wish, spare: Iterable[str] = ()) -> Collected:
 
 
 def _consistent(wish: Wish) -> None:
+    if sum(one == "-" for one in {*wish.paths, *wish.logs}) + (wish.apis + wish.tokens).count("-") > 1:
+        raise InputError("stdin (-) can be read only once; put one of the two into a file")
     if wish.since is not None and wish.until is not None and wish.since > wish.until:
         raise InputError("--since is later than --until, so nothing lies between them; swap their values")
     if wish.live.asked and wish.until is not None and wish.until < time.time():
@@ -252,7 +262,7 @@ def report(collected: Collected, wish: Wish) -> Report:
         narrowed,
         diagnosis,
         resolve=collected.resolve,
-        prepare=collected.logs.prepare,
+        prepare=collected.prepare,
         run=run,
         settings=settings,
     )

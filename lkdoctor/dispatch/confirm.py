@@ -196,8 +196,9 @@ class Confirmation:
         dispatch.asked_at = dispatch.asked_at if dispatch.asked_at is not None else info.created
         if seen.place not in dispatch.proof:
             dispatch.proof.append(seen.place)
-        if dispatch.deleted_at is None and seen.deleted_at is not None:
-            dispatch.deleted_at = self._server(seen.deleted_at)
+        taken_back = seen.deleted_at if seen.deleted_at is not None else seen.gone_by
+        if dispatch.deleted_at is None and taken_back is not None:
+            dispatch.deleted_at = self._server(taken_back)  # the room lives on, and does not list it any more
         jobs = [job for job in info.state.jobs if job.id]
         if jobs:
             self._assigned(dispatch, jobs, seen.place)
@@ -236,7 +237,9 @@ class Confirmation:
                     None,
                 )  # fmt: skip
             if own is None:
-                own = Launch(job.type, dispatch.asked_at, participant=_of(job), outcome=outcome, decides=True)
+                # A job for a participant or a publisher is asked for when they come, which no listing says.
+                asked_at = dispatch.asked_at if job.type == rules.JT_ROOM else None
+                own = Launch(job.type, asked_at, participant=_of(job), outcome=outcome, decides=True)
                 dispatch.launches.append(own)
             if own.outcome in _OPEN or own.outcome is Outcome.REJECTED_TERMINALLY:
                 own.outcome = outcome
@@ -275,7 +278,7 @@ class Confirmation:
             return
         if dispatch.outcome not in _OPEN:
             return
-        if dispatch.deleted_at is not None or seen.gone_by is not None:
+        if dispatch.deleted_at is not None:
             return  # taken back: that it has no job says nothing
         if not old:
             if fresh:
@@ -328,7 +331,9 @@ class Confirmation:
         stayed = any(
             not one.dependent and one.listed_last_at is not None and one.listed_last_at >= gone for one in room.people
         )
-        over = dispatch.deleted_at is not None or life.gone_by is not None or not stayed
+        # A dispatch that was taken back only afterwards did not end the agent: that is how people tidy up after a loss.
+        taken_back = dispatch.deleted_at is not None and dispatch.deleted_at <= self._server(gone)
+        over = taken_back or life.gone_by is not None or not stayed
         return After.ENDED if over else After.LEFT
 
     def _watched(self, life: Life, job: JobInfo) -> bool:

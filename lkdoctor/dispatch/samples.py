@@ -193,8 +193,11 @@ class Samples:
                 seen.place = one.place
             seen.info = info
         seen.last_at = one.at
+        seen.gone_by = None
         if not info.state.jobs:
             seen.no_job_at = one.at
+            if not seen.info.state.jobs:
+                seen.place = one.place  # the later it is, the more it says that there is no job
         for job in info.state.jobs:
             self.latest = max(self.latest, job.state.started or 0.0, job.state.ended or 0.0)
         self.latest = max(self.latest, info.created or 0.0)
@@ -216,6 +219,7 @@ class Samples:
                 if present.info != info:
                     present.changes.append((one.at, info))
                 present.last_at = one.at
+                present.gone_by = None  # left out once, by a listing of another moment, and there again
             self.latest = max(self.latest, info.joined or 0.0)
         if one.complete:
             before = life.looks[-1].at if life.looks else one.at

@@ -21,7 +21,7 @@ from lkdoctor.dispatch.rules import SETTLE
 from lkdoctor.probe import media
 from lkdoctor.probe.calls import Calls, ProbeError
 from lkdoctor.probe.media import Agent, Guest
-from lkdoctor.probe.recorder import SOURCE, Recorder, Say, fresh
+from lkdoctor.probe.recorder import SOURCE, Recorder, Say, fresh, nobody
 from lkdoctor.probe.room import OwnRoom, give_back
 
 if TYPE_CHECKING:
@@ -162,12 +162,7 @@ class _Visit:
             for one in self.watched:
                 one.recorder.skipped("visitor", missing)
             return
-        # Were the server restarted, the client would come back into a new room: this entry, which nobody serves, keeps the
-        # unnamed dispatch out of that one.
-        nobody = {"agents": [{"agentName": fresh("nobody")}]}
-        token = self.target.token(
-            identity=fresh("visitor"), claims={"roomConfig": nobody}, room_join=True, room=self.room.name
-        )
+        token = self.target.token(identity=fresh("visitor"), claims=nobody(), room_join=True, room=self.room.name)
         try:
             self.guest = await media.enter(self.target.ws_url, token, listen=True)
             await self.guest.make_silence()

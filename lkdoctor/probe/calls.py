@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from lkdoctor.collect.server_api.protojson import Dispatches, Participants, Refusal, Rooms, decode
@@ -41,7 +42,7 @@ class Calls:
         if not agents:
             raise ValueError("a probe's room without an agent entry would call the unnamed agent")
         body = {"name": room, "empty_timeout": empty, "departure_timeout": departure, "agents": agents}
-        return decode(await self._call("RoomService/CreateRoom", body, room_create=True), RoomInfo)
+        return decode(await _to_its_end(self._call("RoomService/CreateRoom", body, room_create=True)), RoomInfo)
 
     async def delete_room(self, room: str, patience: float = PATIENCE) -> None:
         """DeleteRoom; a room that is gone already is fine. Needs roomCreate."""
@@ -62,7 +63,8 @@ class Calls:
         _own(room)
         body = {"room": room, "agent_name": agent_name}
         grants: dict[str, Any] = {"room_admin": True, "room": room}
-        return decode(await self._call("AgentDispatchService/CreateDispatch", body, **grants), DispatchInfo)
+        raw = await _to_its_end(self._call("AgentDispatchService/CreateDispatch", body, **grants))
+        return decode(raw, DispatchInfo)
 
     async def dispatches(self, room: str) -> tuple[DispatchInfo, ...]:
         """ListDispatch of one room; a job shows up to 5 s late."""
@@ -103,3 +105,15 @@ def _own(room: str) -> None:
     """The one door to what changes a server: no other room than a probe's own passes."""
     if not room.startswith(OWN_PREFIX):
         raise ValueError(f"{room!r} is no room of lkdoctor's")
+
+
+async def _to_its_end(call: Coroutine[Any, Any, bytes]) -> bytes:
+    """A call that makes something is not broken off by Ctrl-C: overtaken by DeleteRoom it would make the room anew."""
+    running = asyncio.ensure_future(call)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait({running})  # as long as the call's own time limit at most
+        if not running.cancelled():
+            running.exception()
+        raise

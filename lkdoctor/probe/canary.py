@@ -23,7 +23,7 @@ from lkdoctor.probe import media
 from lkdoctor.probe.calls import Calls, ProbeError
 from lkdoctor.probe.limit import find_limit
 from lkdoctor.probe.protocol import AgentSocket, Asked
-from lkdoctor.probe.recorder import SOURCE, Recorder, Say, fresh
+from lkdoctor.probe.recorder import SOURCE, Recorder, Say, fresh, nobody
 from lkdoctor.probe.room import OwnRoom, give_back
 
 if TYPE_CHECKING:
@@ -186,14 +186,24 @@ class _Flight:
         self.recorder.done("listed", since, told, ok=False, trouble="never")
 
     async def _joined(self, job: Asked) -> None:
-        """With the job's own token, as an agent would: nobody links to it, and it publishes nothing."""
+        """As the agent of its job: nobody links to it, and it publishes nothing."""
         missing = media.missing()
         if missing:
             self.recorder.skipped("joined", missing)
             return
         since = time.monotonic()
+        # Not with the job's own token: that one could make the room anew, with the unnamed dispatch in it.
+        may_not = {"can_publish": False, "can_subscribe": False, "can_publish_data": False}
+        token = self.target.token(
+            identity=job.identity,
+            claims={"kind": "agent", **nobody()},
+            room_join=True,
+            agent=True,
+            room=self.run.room,
+            **may_not,
+        )
         try:
-            guest = await media.enter(self.target.ws_url, job.token)
+            guest = await media.enter(self.target.ws_url, token)
         except ProbeError as error:
             self.recorder.done("joined", since, str(error), ok=False, trouble=error.trouble)
             return

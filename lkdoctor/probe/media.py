@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.util
 import logging
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 #: Seconds for signalling, ICE and the data channels.
 JOINING: Final = 10.0
 _LEAVING: Final = 2.0
+_WAITED_OUT: Final = 5.0
 
 
 def missing() -> str:
@@ -56,10 +56,13 @@ class Guest:
         source = rtc.AudioSource(48000, 1)
         track = rtc.LocalAudioTrack.create_audio_track("microphone", source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-        try:
-            await asyncio.wait_for(self.room.local_participant.publish_track(track, options), JOINING)
-        except (asyncio.TimeoutError, rtc.participant.PublishTrackError) as error:
-            raise ProbeError("rtc", f"the silent track could not be published: {str(error) or 'no answer'}") from None
+        publishing = asyncio.ensure_future(self.room.local_participant.publish_track(track, options))
+        await asyncio.wait({publishing}, timeout=JOINING)
+        if not publishing.done():
+            publishing.cancel()
+            raise ProbeError("rtc", f"the silent track was not published within {JOINING:g} s")
+        if (error := publishing.exception()) is not None:
+            raise ProbeError("rtc", f"the silent track could not be published: {error}")
         self._sounding = asyncio.create_task(_silence(source))
 
     @property
@@ -87,8 +90,16 @@ class Guest:
         if self._sounding is not None:
             self._sounding.cancel()
             await asyncio.gather(self._sounding, return_exceptions=True)
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self.room.disconnect(), _LEAVING)
+        await _leave(self.room)
+
+
+async def _leave(room: rtc.Room) -> None:
+    leaving = asyncio.ensure_future(room.disconnect())
+    await asyncio.wait({leaving}, timeout=_LEAVING)  # not wait_for: that waits for what does not heed its cancelling
+    if leaving.done():
+        leaving.exception()
+    else:
+        leaving.cancel()
 
 
 async def _silence(source: rtc.AudioSource) -> None:
@@ -110,10 +121,25 @@ async def enter(ws_url: str, token: str, *, listen: bool = False) -> Guest:
     quiet.addHandler(logging.NullHandler())
     quiet.propagate = False
     room = rtc.Room()
+    connecting = asyncio.ensure_future(room.connect(ws_url, token, rtc.RoomOptions(auto_subscribe=listen)))
     try:
-        await asyncio.wait_for(room.connect(ws_url, token, rtc.RoomOptions(auto_subscribe=listen)), JOINING)
-    except asyncio.TimeoutError:
-        raise ProbeError("rtc", f"no media connection within {JOINING:g} s") from None
-    except rtc.ConnectError as error:
-        raise ProbeError("rtc", f"no media connection: {error}") from None
+        await asyncio.wait({connecting}, timeout=JOINING)
+    except asyncio.CancelledError:
+        await _abandon(room, connecting)
+        raise
+    if not connecting.done():
+        await _abandon(room, connecting)
+        raise ProbeError("rtc", f"no media connection within {JOINING:g} s")
+    if (error := connecting.exception()) is not None:
+        raise ProbeError("rtc", f"no media connection: {error}")
     return Guest(room)
+
+
+async def _abandon(room: rtc.Room, connecting: asyncio.Future[None]) -> None:
+    """An attempt to join cannot be called back. It is waited out and then left: if it came through after the room was
+    deleted, the server would make the room anew."""
+    await asyncio.wait({connecting}, timeout=_WAITED_OUT)
+    if not connecting.done():
+        connecting.cancel()
+    elif connecting.exception() is None:
+        await _leave(room)

@@ -36,7 +36,6 @@ class Asked:
     at: float
     identity: str
     assigned_at: float | None = None
-    token: str = field(default="", repr=False)
 
 
 @dataclass(slots=True)
@@ -242,7 +241,7 @@ class AgentSocket:
         elif kind == "assignment":
             for one in self.jobs:
                 if one.job_id == message.assignment.job.id:
-                    one.assigned_at, one.token = time.monotonic(), message.assignment.token
+                    one.assigned_at = time.monotonic()
         await self._tell()
 
     async def _tell(self) -> None:

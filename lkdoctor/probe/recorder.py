@@ -26,6 +26,15 @@ def fresh(kind: str) -> str:
     return f"{OWN_PREFIX}{kind}-{secrets.token_hex(6)}"
 
 
+def nobody() -> dict[str, object]:
+    """Claims for a token of lkdoctor's own: a room that its holder should ever make has an agent entry that nobody serves.
+
+    In a room that is there it is ignored. But a client comes back by itself after a server was restarted, into a new room
+    of the same name; without an entry the unnamed dispatch would call somebody's agent there.
+    """
+    return {"roomConfig": {"agents": [{"agentName": fresh("nobody")}]}}
+
+
 def note_of(target: Target, gathered: Gathered) -> SourceNote:
     """The note on the probes of this run; all of them are one source."""
     name = f"{SOURCE} of {target.url}"

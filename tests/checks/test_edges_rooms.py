@@ -229,3 +229,19 @@ class TestRooms:
         life = room("r", people=[person("alice", 2)], dispatches=[one])
         told = stories(workers=[worker("a", job_type="JT_PUBLISHER")], rooms=[life])
         assert found(codes.JOB_TYPE_MISMATCH, told) == []
+
+    @pytest.mark.parametrize(
+        ("identity", "asks", "alice_left", "expected"),
+        [("colleague", (), None, 0), ("colleague", ("inbound-agent",), None, 1), ("colleague", (), 28, 1), ("bob", (), None, 1)],
+        ids=["handed-over", "asks-for-the-agent", "nobody-stayed", "comes-back"],
+    )  # fmt: skip
+    def test_handed_over(self, identity: str, asks: tuple[str, ...], alice_left: float | None, expected: int) -> None:
+        """The agent hands its caller over to a colleague: it leaves, the caller stays, the colleague comes."""
+        one = dispatch("inbound-agent", 1, Outcome.ASSIGNED, room="r", worker_id="a")
+        agent = person("agent-AJ_1", 2, 26, is_agent=True)
+        one.participant = agent
+        newcomer = person(identity, 30, 60)
+        newcomer.asked_agents = asks
+        here = [person("alice", 1, alice_left), person("bob", 3, 20), newcomer]
+        life = room("r", people=here, agents=[agent], dispatches=[one])
+        assert len(found(codes.REJOIN_OLD_ROOM, stories(rooms=[life]))) == expected

@@ -1,10 +1,9 @@
-"""Edges of what the API tells that no recording holds: odd clocks, several lives, stale and incomplete lists, many rooms."""
+"""Edges of what the API tells of dispatches that no recording holds: odd clocks, incomplete lists, many rooms."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
 
 import msgspec
 import pytest
@@ -13,15 +12,15 @@ from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.server_api.exchanges import read_exchanges
 from lkdoctor.dispatch.connection import Step, server_ahead
 from lkdoctor.dispatch.facts import Place
-from lkdoctor.dispatch.listings import DispatchInfo, ParticipantInfo, Permission, Snapshot, TrackInfo
-from lkdoctor.dispatch.model import Stories, Wanted
-from lkdoctor.dispatch.stories import join
+from lkdoctor.dispatch.listings import DispatchInfo, ParticipantInfo, Permission, Snapshot
+from lkdoctor.dispatch.model import Stories
 from lkdoctor.dispatch.tokens import Token
 from lkdoctor.doctor import codes
 from lkdoctor.doctor.evidence import Evidence
-from lkdoctor.doctor.finding import Code, Confidence, Finding, Inconclusive, Severity
+from lkdoctor.doctor.finding import Confidence, Finding, Severity
 from lkdoctor.doctor.loader import load
-from tests.checks.build import ask, found, results
+from tests.checks.build import ask, found
+from tests.checks.listed import look, open_questions, session, speaking, told, without_job
 from tests.dispatch.listing import (
     AGENT,
     ROOM,
@@ -36,65 +35,15 @@ from tests.dispatch.listing import (
     rooms,
 )
 
-AUDIO = (TrackInfo(sid="TR_1", source="MICROPHONE"),)
 
+class TestSlow:
+    """LKD312."""
 
-def told(
-    snapshots: Iterable[Snapshot],
-    *,
-    expect: tuple[str, ...] = (),
-    together: tuple[tuple[str, ...], ...] = (),
-    server_ahead: float = 0.0,
-) -> Stories:
-    """The stories of these listings alone."""
-    stories = join((), snapshots=snapshots, server_ahead=server_ahead)
-    stories.wanted = Wanted(expect, together)
-    return stories
-
-
-def look(
-    at: float,
-    *present: ParticipantInfo,
-    asked: tuple[DispatchInfo, ...] | None = None,
-    name: str = ROOM,
-    sid: str = "RM_1",
-    made: float = 0.0,
-    complete: bool = True,
-) -> list[Snapshot]:
-    """One look at one room: the list of rooms, its dispatches, its participants."""
-    listed = (dispatch("AD_1", job(sid=sid), name=name, made=made),) if asked is None else asked
-    return [
-        rooms(at, room(sid, name, made), complete=complete),
-        dispatches(at, *listed, name=name, complete=complete),
-        participants(at, *present, name=name, complete=complete),
-    ]
-
-
-def session(
-    identity: str = "agent-AJ_1", state: str = "listening", *, tracks: bool = False, joined: float = 0.5
-) -> ParticipantInfo:
-    """An agent that runs a session."""
-    return msgspec.structs.replace(
-        agent(identity, joined, f"PA_{identity}"),
-        attributes={"lk.agent.state": state},
-        permission=Permission(can_publish=True, agent=True),
-        tracks=AUDIO if tracks else (),
-    )
-
-
-def speaking(identity: str = "alice", joined: float = 0.0) -> ParticipantInfo:
-    """A person with a microphone."""
-    return msgspec.structs.replace(person(identity, joined, f"PA_{identity}"), tracks=AUDIO)
-
-
-def open_questions(code: Code, stories: Stories) -> list[Inconclusive]:
-    """What the checks of the code leave open."""
-    return [one for one in results(code, stories) if isinstance(one, Inconclusive)]
-
-
-def without_job(at: float, *present: ParticipantInfo, made: float = 0.0) -> list[Snapshot]:
-    """A look at a dispatch that has no job."""
-    return look(at, *present, asked=(dispatch("AD_1", made=made),), made=made)
+    @pytest.mark.parametrize(("kind", "number"), [("JT_ROOM", 1), ("JT_PARTICIPANT", 0), ("JT_PUBLISHER", 0)])
+    def test_late_only_by_what_asked_for_it(self, kind: str, number: int) -> None:
+        """The room and its dispatch are 30 s old when somebody comes, or publishes: then their job is asked for."""
+        asked = (dispatch("AD_1", job(started=30.2, kind=kind)),)
+        assert len(found(codes.SLOW_DISPATCH, told(look(40, speaking(joined=30), asked=asked)))) == number
 
 
 class TestNotAssigned:
@@ -106,6 +55,7 @@ class TestNotAssigned:
         (likely,) = found(codes.NOT_ASSIGNED, told(without_job(20, person())))
         (guess,) = found(codes.NOT_ASSIGNED, told(without_job(20)))
         assert [one.confidence for one in (sure, likely, guess)] == [Confidence.HIGH, Confidence.MEDIUM, Confidence.LOW]
+        assert "nobody has published" in likely.message
         assert "wait" in guess.message
 
     def test_a_job_elsewhere_shows_the_type(self) -> None:
@@ -272,249 +222,6 @@ class TestExpected:
         (one,) = found(codes.NEVER_ASKED, told(look(20, speaking(), agent()), expect=(AGENT, "billing-agent")))
         assert one.subject.agent_name == "billing-agent"
         assert one.severity is Severity.INFO
-
-
-class TestAfter:
-    """LKD601, LKD606, LKD607 and LKD609."""
-
-    def test_one_look_leaves_it_open(self) -> None:
-        """A job that runs and no agent, half a minute later."""
-        stories = told(look(40, speaking()))
-        assert found(codes.ASSIGNED_NEVER_JOINED, stories) == []
-        (one,) = open_questions(codes.ASSIGNED_NEVER_JOINED, stories)
-        assert "--watch" in one.how
-        assert len(found(codes.STALE_STATUS, stories)) == 1
-
-    def test_a_job_that_has_just_begun(self) -> None:
-        """The agent may be on its way: nothing is told, nothing is asked."""
-        stories = told(look(15, speaking()))
-        assert results(codes.STALE_STATUS, stories) == []
-        assert results(codes.ASSIGNED_NEVER_JOINED, stories) == []
-
-    def test_a_watch_with_a_gap(self) -> None:
-        """Twelve seconds without a look are enough to come and go."""
-        watch = [one for at in (2, 4, 16, 18, 20, 22, 24, 26) for one in look(at, speaking())]
-        assert found(codes.ASSIGNED_NEVER_JOINED, told(watch)) == []
-        whole = [one for at in range(2, 28, 2) for one in look(at, speaking())]
-        assert len(found(codes.ASSIGNED_NEVER_JOINED, told(whole))) == 1
-
-    def test_people_not_listed(self) -> None:
-        """The participants were never listed completely: nobody knows who is there."""
-        snapshots = [rooms(40, room()), dispatches(40, dispatch("AD_1", job())), participants(40, complete=False)]
-        assert results(codes.STALE_STATUS, told(snapshots)) == []
-        assert results(codes.ASSIGNED_NEVER_JOINED, told(snapshots)) == []
-
-    def _served(self, number: int) -> list[tuple[str, str, DispatchInfo]]:
-        """Rooms with one job each, all of one worker."""
-        names = [f"call-{index}" for index in range(number)]
-        return [
-            (
-                name,
-                f"RM_{name}",
-                dispatch(f"AD_{name}", job(f"AJ_{name}", sid=f"RM_{name}"), name=name),
-            )
-            for name in names
-        ]
-
-    def _at(self, at: float, served: list[tuple[str, str, DispatchInfo]], gone: set[str]) -> Iterator[Snapshot]:
-        yield rooms(at, *(room(sid, name) for name, sid, _ in served))
-        for name, _, asked in served:
-            there = [speaking(f"person-{name}")]
-            if name not in gone:
-                there.append(agent(f"agent-AJ_{name}", sid=f"PA_agent_{name}"))
-            yield dispatches(at, asked, name=name)
-            yield participants(at, *there, name=name)
-
-    def _watched(self, *looks: tuple[float, set[str]], number: int = 2) -> Stories:
-        served = self._served(number)
-        return told(one for at, gone in looks for one in self._at(at, served, gone))
-
-    def test_all_of_a_worker_at_once(self) -> None:
-        """Both agents gone between two looks."""
-        both = {"call-0", "call-1"}
-        (one,) = found(codes.NO_REDISPATCH, self._watched((10, set()), (12, both), (30, both)))
-        assert one.confidence is Confidence.MEDIUM
-        assert "AW_1" in one.message
-
-    @pytest.mark.parametrize(
-        ("looks", "number"),
-        [
-            (((10, set()), (12, {"call-0"}), (30, {"call-0"})), 2),  # the other one is still there
-            (((10, set()), (12, {"call-0"}), (20, {"call-0", "call-1"}), (40, {"call-0", "call-1"})), 2),  # one by one
-            (((10, set()), (12, {"call-0", "call-1"}), (20, {"call-0", "call-1"})), 2),  # alone for 8 s only
-            (((10, set()), (30, {"call-0", "call-1"}), (60, {"call-0", "call-1"})), 2),  # 20 s unseen
-            (((10, set()), (12, {"call-0"}), (40, {"call-0"})), 1),  # a single agent
-        ],
-        ids=["one-lives", "one-by-one", "too-soon", "unseen", "single"],
-    )
-    def test_goodbyes(self, looks: tuple[tuple[float, set[str]], ...], number: int) -> None:
-        """None of these is a worker that died, as far as anybody saw."""
-        stories = self._watched(*looks, number=number)
-        assert found(codes.NO_REDISPATCH, stories) == []
-
-    def test_who_left_stays_open(self) -> None:
-        """A goodbye and a death look the same."""
-        looks = ((10.0, set[str]()), (12.0, {"call-0"}), (40.0, {"call-0"}))
-        assert len(open_questions(codes.NO_REDISPATCH, self._watched(*looks, number=1))) == 1
-
-    @pytest.mark.parametrize(("ahead", "number"), [(0.0, 1), (4.0, 1), (8.0, 0)])
-    def test_back_in_the_old_room(self, ahead: float, number: int) -> None:
-        """Seen together, seen gone, and somebody comes back, by the server's clock. When that was before the agent was seen
-        to be gone, the person may have met it: nothing is said."""
-        again = msgspec.structs.replace(speaking(joined=18), sid="PA_again")
-        watch = [*look(10, agent(), speaking()), *look(12), *look(20, again), *look(30, again)]
-        hits = found(codes.REJOIN_OLD_ROOM, told(watch, server_ahead=ahead))
-        assert [one.confidence for one in hits] == [Confidence.HIGH] * number
-
-    def test_another_life_of_the_name(self) -> None:
-        """The room of that name is a new one, with a new agent."""
-        later = dispatch("AD_2", job("AJ_2", started=20.2, sid="RM_2"), made=20.0)
-        watch = [
-            *look(10, agent(), speaking()),
-            rooms(16),
-            *look(30, agent("agent-AJ_2", 20.5, "PA_2"), speaking(joined=20), asked=(later,), sid="RM_2", made=20),
-        ]
-        stories = told(watch)
-        for code in (codes.REJOIN_OLD_ROOM, codes.DOUBLED_DISPATCH, codes.STALE_STATUS, codes.NO_REDISPATCH):
-            assert found(code, stories) == []
-
-
-class TestTogether:
-    """LKD701 and LKD704."""
-
-    PAIR = ("guide-agent", "driver-agent")
-    ASKED = (
-        dispatch("AD_1", job("AJ_1"), agent="guide-agent"),
-        dispatch("AD_2", job("AJ_2"), agent="driver-agent"),
-    )
-
-    def _pair(self, at: float, *more: ParticipantInfo, one: ParticipantInfo, other: ParticipantInfo) -> list[Snapshot]:
-        return look(at, one, other, *more, asked=self.ASKED)
-
-    def test_deaf(self) -> None:
-        """Both listen, none has a track: a fault only when they should talk."""
-        snapshots = self._pair(40, one=session(), other=session("agent-AJ_2"))
-        (one,) = found(codes.DEAF_AGENTS, told(snapshots, together=(self.PAIR,)))
-        assert one.confidence is Confidence.MEDIUM
-        assert found(codes.DEAF_AGENTS, told(snapshots)) == []
-
-    def test_one_of_them_is_deaf(self) -> None:
-        """The other one listens to agents, and has its track."""
-        snapshots = self._pair(40, one=session(tracks=True), other=session("agent-AJ_2"))
-        (one,) = found(codes.DEAF_AGENTS, told(snapshots, together=(self.PAIR,)))
-        assert one.values["deaf"] == ["driver-agent"]
-
-    @pytest.mark.parametrize(
-        ("other", "more"),
-        [
-            (session("agent-AJ_2", "speaking"), ()),
-            (session("agent-AJ_2", ""), ()),
-            (session("agent-AJ_2", joined=30.0), ()),
-            (session("agent-AJ_2"), (speaking(),)),
-        ],
-        ids=["writes", "no-session", "just-came", "a-person-is-there"],
-    )
-    def test_not_deaf(self, other: ParticipantInfo, more: tuple[ParticipantInfo, ...]) -> None:
-        """Somebody else's question, or none at all."""
-        snapshots = self._pair(40, *more, one=session(tracks=True), other=other)
-        assert found(codes.DEAF_AGENTS, told(snapshots, together=(self.PAIR,))) == []
-
-    def test_a_hidden_observer_is_no_person(self) -> None:
-        """It is not announced, so no session links to it."""
-        hidden = msgspec.structs.replace(person("observer"), permission=Permission(hidden=True))
-        snapshots = self._pair(40, hidden, one=session(), other=session("agent-AJ_2"))
-        assert len(found(codes.DEAF_AGENTS, told(snapshots, together=(self.PAIR,)))) == 1
-
-    @pytest.mark.parametrize(("at", "number"), [(20, 0), (40, 1)])
-    def test_partner_never_asked_for(self, at: float, number: int) -> None:
-        """A partner may come later, for a while."""
-        snapshots = look(at, session(), asked=self.ASKED[:1])
-        assert len(found(codes.PARTNER_MISSING, told(snapshots, together=(self.PAIR,)))) == number
-
-    def test_a_call_with_one_of_them(self) -> None:
-        """A person and one agent, the other not asked for: an ordinary call."""
-        snapshots = look(40, session(tracks=True), speaking(), asked=self.ASKED[:1])
-        assert results(codes.PARTNER_MISSING, told(snapshots, together=(self.PAIR,))) == []
-
-    def test_partner_came_and_went_or_never_came(self) -> None:
-        """One look at a job without its agent."""
-        stories = told(look(40, session(), asked=self.ASKED), together=(self.PAIR,))
-        assert found(codes.PARTNER_MISSING, stories) == []
-        assert len(open_questions(codes.PARTNER_MISSING, stories)) == 1
-
-    def test_partner_without_a_job(self) -> None:
-        """Told, and folded under the dispatch without a job when that is told."""
-        asked = (self.ASKED[0], dispatch("AD_2", agent="driver-agent"))
-        stories = told(look(40, session(), asked=asked), together=(self.PAIR,))
-        (symptom,) = found(codes.PARTNER_MISSING, stories)
-        (cause,) = found(codes.NOT_ASSIGNED, stories)
-        assert symptom.code.number in cause.code.explains
-        assert set(symptom.folds) <= set(cause.folds)
-        assert cause.confidence >= symptom.confidence
-
-    def test_dispatches_not_listed(self) -> None:
-        """An incomplete list of dispatches proves no absence."""
-        snapshots = look(40, session(), asked=self.ASKED[:1])
-        snapshots[1] = dispatches(40, self.ASKED[0], complete=False)
-        assert found(codes.PARTNER_MISSING, told(snapshots, together=(self.PAIR,))) == []
-
-
-class TestAudio:
-    """LKD702."""
-
-    def _two_rooms(self, mute: ParticipantInfo, *more: ParticipantInfo, at: float = 60) -> list[Snapshot]:
-        voice = look(
-            at,
-            session("agent-AJ_9", "speaking", tracks=True),
-            asked=(dispatch("AD_9", job("AJ_9", sid="RM_9"), name="other"),),
-            name="other",
-            sid="RM_9",
-        )
-        here = look(at, mute, *more)
-        return [rooms(at, room(), room("RM_9", "other")), *voice[1:], *here[1:]]
-
-    @pytest.mark.parametrize("state", ["listening", "initializing", ""])
-    def test_it_has_a_track_elsewhere(self, state: str) -> None:
-        """Whether its session runs or was never started."""
-        (one,) = found(codes.NO_AUDIO_TRACK, told(self._two_rooms(session(state=state), speaking())))
-        assert one.confidence is Confidence.MEDIUM
-        assert [subject.room for subject in one.folds] == [ROOM]
-
-    def test_it_may_not_publish(self) -> None:
-        """The listing shows why."""
-        mute = msgspec.structs.replace(session(), permission=Permission(agent=True))
-        (one,) = found(codes.NO_AUDIO_TRACK, told(self._two_rooms(mute, speaking())))
-        assert "permissions" in one.message
-
-    def test_it_lost_its_track(self) -> None:
-        """A track that was there is not there any more."""
-        watch = [*look(20, session(tracks=True), speaking()), *look(40, session(), speaking())]
-        assert len(found(codes.NO_AUDIO_TRACK, told(watch))) == 1
-
-    def test_nothing_shows_that_it_should_speak(self) -> None:
-        """It may be an agent that writes: left open."""
-        stories = told(look(40, session(), speaking()))
-        assert found(codes.NO_AUDIO_TRACK, stories) == []
-        assert len(open_questions(codes.NO_AUDIO_TRACK, stories)) == 1
-
-    @pytest.mark.parametrize(
-        "more",
-        [
-            (),
-            (speaking(joined=50.0),),
-            (msgspec.structs.replace(speaking(), kind="INGRESS"),),
-            (
-                speaking(),
-                msgspec.structs.replace(
-                    agent("avatar", sid="PA_avatar"), attributes={"lk.publish_on_behalf": "agent-AJ_1"}
-                ),
-            ),
-        ],
-        ids=["alone", "person-just-came", "stream-only", "avatar"],
-    )
-    def test_nobody_to_speak_to_or_somebody_speaks_for_it(self, more: tuple[ParticipantInfo, ...]) -> None:
-        """Not looked at."""
-        assert results(codes.NO_AUDIO_TRACK, told(self._two_rooms(session(), *more))) == []
 
 
 class TestTokens:

@@ -142,8 +142,9 @@ def drained(pipe: int) -> bool:
     return False
 
 
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 @pytest.mark.parametrize("form", FORMATS)
-def test_ctrl_c_tells_what_was_read_until_then(form: str) -> None:
+def test_ctrl_c_tells_what_was_read_until_then(form: str, stop: signal.Signals) -> None:
     """stdin stays open, so the reader waits for more when the signal comes."""
     process = subprocess.Popen(
         [sys.executable, "-m", "lkdoctor", "check", "-", "--format", form],
@@ -157,7 +158,7 @@ def test_ctrl_c_tells_what_was_read_until_then(form: str) -> None:
     process.stdin.flush()
     assert drained(process.stdin.fileno())
     settled(process.pid)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(stop)
     process.wait(timeout=30)  # while its stdin is still open
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err.decode()

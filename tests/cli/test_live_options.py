@@ -112,6 +112,7 @@ def test_an_env_file_of_ones_choice(closed: int, tmp_path: Path) -> None:
         (["--url", "ws://127.0.0.1:1", "--watch", "0"], "0 is not in the range"),
         (["--together", "alone", str(HEALTHY)], "name two agents or more"),
         (["--api", "nowhere.jsonl"], "nowhere.jsonl: no such file"),
+        (["-", "--token", "-"], "stdin (-) can be read only once"),
         (["--token", "nowhere.txt"], "nowhere.txt: no such file"),
     ],
 )

@@ -162,6 +162,25 @@ class TestLives:
         assert [one.room_id for one in stories.dispatches] == ["RM_1", "RM_2"]
         assert stories.rooms[0].closed_at == T0 + 59
 
+    def test_a_room_left_out_once_keeps_who_is_in_it(self) -> None:
+        """One listing of all rooms did not have it; the next ones show the room and the same connections."""
+        here = (agent(), person())
+        stories = told(*sample(10, job(), present=here), rooms(12), *sample(14, job(), present=here))
+        (one,) = stories.dispatches
+        assert one.after is After.JOINED
+        assert one.deleted_at is None
+        assert [each.gone_by for each in (*stories.rooms[0].agents, *stories.rooms[0].people)] == [None, None]
+
+    @pytest.mark.parametrize(("deleted", "after"), [(12, After.ENDED), (20, After.LEFT)], ids=["before", "afterwards"])
+    def test_a_dispatch_that_is_listed_no_more_was_taken_back(self, deleted: float, after: After) -> None:
+        """Its agent leaves because of that; deleted only when the agent had gone already, it changes nothing."""
+        watch = [*sample(10, job(), present=(agent(), person()))]
+        for at in (12, 20, 40):
+            listed = (dispatch("AD_1", job()),) if at < deleted else ()
+            watch += [rooms(at, room()), dispatches(at, *listed), participants(at, person())]
+        one = only(told(*watch))
+        assert (one.after, one.deleted_at) == (after, T0 + deleted)
+
     def test_a_room_that_is_listed_no_more_is_closed(self) -> None:
         stories = told(*sample(5, job()), rooms(9))
         assert stories.rooms[0].closed_at == T0 + 9

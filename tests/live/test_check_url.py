@@ -22,6 +22,7 @@ from tests.cli.running import environment
 
 pytestmark = pytest.mark.live
 LISTED = 6.0  # s until a cold server lists a job
+GIVEN_UP = 9.0  # s until a dispatch without one counts as not assigned
 NEWEST = "1.13.5"
 
 
@@ -91,7 +92,7 @@ async def dispatched(server: Server, folder: Path, *names: str) -> RawWorker:
             assert status == 200
     finally:
         await client.close()
-    await asyncio.sleep(LISTED)
+    await asyncio.sleep(LISTED if set(names) == {"inbound-agent"} else GIVEN_UP)
     return worker
 
 
@@ -227,8 +228,9 @@ def test_a_server_that_restarts_in_the_middle_of_a_watch(tmp_path: Path) -> None
     # A restart between two looks cannot be told from a room that closed: no gap then, and no fault.
     assert ran.status in {0, 1, 3}, ran.out
     assert ran.seconds < 40
-    assert [one["outcome"] for one in ran.report["dispatches"]] == ["assigned"]
-    assert ran.report["dispatches"][0]["after"] != "joined"
+    # The agent comes back by itself and makes the room anew, which has an unnamed dispatch of its own then.
+    (first, *_) = [one for one in ran.report["dispatches"] if one["agent_name"] == "inbound-agent"]
+    assert (first["outcome"], first["after"] == "joined") == ("assigned", False)
     assert (ran.report["verdict"] == "inconclusive") == (ran.status == 3)
 
 

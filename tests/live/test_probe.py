@@ -170,23 +170,31 @@ def test_a_limit_of_zero_is_told(tmp_path: Path) -> None:
     play(story)
 
 
-@pytest.mark.parametrize("agents", [(), ("inbound-agent", "--yes", "--no-canary", "--timeout", "20")])
+@pytest.mark.parametrize(
+    "agents", [(), ("inbound-agent", "--yes", "--no-canary", "--timeout", "20")], ids=["canary", "agent"]
+)
 def test_ctrl_c_leaves_no_room(agents: tuple[str, ...], tmp_path: Path) -> None:
-    """SIGINT in mid-probe: exit 130 soon, a whole report of what was learned, the room deleted."""
+    """SIGINT at several moments, in the middle of joining too: exit 130 soon, a whole report of what was learned, the room
+    deleted and not made anew by a join that was under way, which would call the unnamed agents of users."""
 
     async def story() -> None:
         async with staged("1.13.5", tmp_path) as stage:
+            unnamed = await stage.worker("")
             await stage.worker("inbound-agent", answers=Answer(join=False))
-            process = await stage.start(*agents)
-            await stage.room_comes()
-            await asyncio.sleep(0.5)
-            process.send_signal(signal.SIGINT)
-            status, report = await ended(process, 15)
-            assert status == 130
-            assert report["run"]["interrupted"]
-            assert report["probes"][0]["interrupted"]
-            assert report["probes"][0]["cleaned"]
-            assert await stage.ours() == []
+            for moment in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0):
+                stop = signal.SIGTERM if moment == 0.2 else signal.SIGINT  # a cancelled job of a CI gets SIGTERM
+                process = await stage.start(*agents)
+                await stage.room_comes()
+                await asyncio.sleep(moment)
+                process.send_signal(stop)
+                status, report = await ended(process, 15)
+                assert status == 130
+                assert report["run"]["interrupted"]
+                assert report["probes"][0]["interrupted"]
+                assert report["probes"][0]["cleaned"]
+                await asyncio.sleep(0.3)
+                assert await stage.ours() == []
+            assert unnamed.seen == []
 
     play(story)
 

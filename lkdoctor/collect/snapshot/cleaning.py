@@ -24,10 +24,14 @@ _HEAD: Final = 64 * 1024  # by which the wrapper of a log is known
 _IN_JSON: Final = frozenset({docker_json, journald_json, json_envelope})
 # Password of a media connection, which a joiner's offer holds; it ends with the connection, but it is one.
 _ICE: Final = re.compile(r"(a=ice-pwd:)(?!<)([A-Za-z0-9+/]{8,})")
-_SPEECH: Final = re.compile(
-    r"(?P<head>(?<![A-Za-z0-9_])(?P<mark>[\"'])(?:user_transcript|userTranscript|transcript|transcription|user_input|"
-    r"text|content|utterance|speech)(?P=mark)\s*:\s*(?P<open>[\"']))(?P<value>(?:[^\"'\\]|\\.|(?!(?P=open))[\"'])*)(?P<end>(?P=open))"
+_SPOKEN: Final = (
+    "user_transcript|userTranscript|transcript|transcription|user_input|text|content|utterance|speech|arguments|output"
 )
+# What people said, and what was made of it. livekit-agents marks its own such fields: `lk.pii.<name>` (1.8.9).
+_CONTENT: Final = re.compile(rf'"(?P<key>(?:[\w.-]+\.)?pii\.[\w.]+|{_SPOKEN})"\s*:\s*')
+_NAMING: Final = ("pii.participant_identity", "pii.room_name")  # names, which have pseudonyms
+_SAID: Final = re.compile(rf"(?P<head>'(?:{_SPOKEN})':\s*)(?P<value>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")")
+_DECODER: Final = json.JSONDecoder(strict=False)
 
 
 class Readable(Protocol):
@@ -49,26 +53,44 @@ class Cleaner:
     def text(self, text: str) -> str:
         """`text` without secrets and people."""
         before = text.count("<secret:")
-        done = _ICE.sub(lambda match: match[1] + self.redactor.token(match[2]), self.redactor.mask(text))
+        done = self.redactor.mask(text)
+        if "a=ice-pwd:" in done:
+            done = _ICE.sub(lambda match: match[1] + self.redactor.token(match[2]), done)
         if self.speech:
-            done = _SPEECH.sub(self._speech, done)
+            done = self._without_speech(done)
         self.masked["secret"] += max(0, done.count("<secret:") - before)
         return self.people(done)
 
     def people(self, text: str) -> str:
         """`text` without people; for what is masked already, in a form where words like `signature` name no secret."""
-        already = dict(self.pseudonyms.counts)
+        counts = self.pseudonyms.counts
+        if counts:
+            counts.clear()
         done = self.pseudonyms.text(text)
-        for kind, number in self.pseudonyms.counts.items():
-            if number > already.get(kind, 0):
-                self.masked[kind] += number - already.get(kind, 0)
+        if counts:
+            self.masked.update(counts)
         return done
 
-    def _speech(self, match: re.Match[str]) -> str:
-        value = match["value"]
-        if not value or value.startswith("<secret:"):
-            return match[0]
-        return f"{match['head']}{self.redactor.token(value)}{match['end']}"
+    def _without_speech(self, text: str) -> str:
+        done: list[str] = []
+        at = 0
+        for match in _CONTENT.finditer(text):
+            if match.start() < at or match["key"].endswith(_NAMING):
+                continue
+            try:
+                value, end = _DECODER.raw_decode(text, match.end())
+            except (ValueError, RecursionError):  # cut off: nobody knows where the value ends
+                value, end = text[match.end() :].rstrip(), len(text.rstrip())
+            if not isinstance(value, (str, list, dict)) or not value or str(value).startswith("<secret:"):
+                continue
+            done += [text[at : match.end()], f'"{self.redactor.token(text[match.end() : end])}"']
+            at = end
+        text = "".join(done) + text[at:]
+        return (
+            _SAID.sub(lambda match: f"{match['head']}'{self.redactor.token(match['value'])}'", text)
+            if "'" in text
+            else text
+        )
 
     def data(self, data: bytes) -> bytes:
         """The same for bytes; what is no UTF-8 stays as it is."""
