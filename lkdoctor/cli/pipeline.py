@@ -230,7 +230,7 @@ def _nothing(wish: Wish, inputs: CaseInputs) -> str:
     )
     also = f" Found there: {found}." if found else ""
     return (
-        f"no log of a server or a worker in {given}.{also} Name the file (`lkdoctor check FILE`), or use `--log FILE` when it is one "
+        f"no server log in {given}.{also} Name the file (`lkdoctor check FILE`), or use `--log FILE` when it is one "
         "all the same; `docker logs CONTAINER 2>&1 | lkdoctor check -` reads a container's."
     )
 
