@@ -26,27 +26,64 @@ def attach(stories: Stories, events: Iterable[WorkerEvent]) -> None:
     runs = _Runs()
     for event in events:
         runs.take(event)
+    launches = _Launches(stories)
     for run in runs.all:
         if run.name.startswith(OWN):
             continue
-        _date(run, runs.clock.get(id(run), ""), stories)
+        _date(run, runs.clock.get(id(run), ""), stories, launches)
         stories.worker_runs.append(run)
     alone = not stories.runs and stories.sampled is None
-    launches = {
-        one.job_id: (dispatch, one) for dispatch in stories.dispatches for one in dispatch.launches if one.job_id
-    }
     for run in stories.worker_runs:
         _sessions(stories, run, alone=alone)
         for job in run.jobs:
-            found = launches.get(job.job_id) or _asked_for(stories, job)
+            found = launches.of(job)
             if found is not None:
                 _join(*found, job)
             elif alone:
                 _told(stories, job)
-    if alone:
+    if alone and stories.worker_runs:
         times = [at for run in stories.worker_runs if run.dated for at in (run.first_at, run.last_at) if at is not None]
         stories.first_at, stories.last_at = min(times, default=None), max(times, default=None)
         stories.dispatches.sort(key=lambda one: (one.asked_at or 0.0, one.room, one.agent_name))
+
+
+class _Launches:
+    """The launches that jobs are looked for in: by job id; those that ended without a job by dispatch, or room and name."""
+
+    def __init__(self, stories: Stories) -> None:
+        self._by_job: dict[str, tuple[Dispatch, Launch]] = {}
+        self._by_dispatch: dict[str, list[tuple[Dispatch, Launch]]] = {}
+        self._by_room: dict[tuple[str, str], list[tuple[Dispatch, Launch]]] = {}
+        for dispatch in stories.dispatches:
+            for launch in dispatch.launches:
+                if launch.job_id:
+                    self._by_job[launch.job_id] = (dispatch, launch)
+            deciding = dispatch.deciding
+            if deciding is not None and deciding.job_id is None:
+                if dispatch.dispatch_id:
+                    self._by_dispatch.setdefault(dispatch.dispatch_id, []).append((dispatch, deciding))
+                if dispatch.room_id:
+                    key = (dispatch.room_id, dispatch.agent_name)
+                    self._by_room.setdefault(key, []).append((dispatch, deciding))
+
+    def assigned_at(self, job_id: str) -> float | None:
+        """When the server assigned the job."""
+        found = self._by_job.get(job_id)
+        return found[1].ended_at if found is not None and found[1].outcome is Outcome.ASSIGNED else None
+
+    def of(self, job: WorkerJob) -> tuple[Dispatch, Launch] | None:
+        """The launch that this job is of: the server's log does not print the id of one that it did not assign."""
+        found = self._by_job.get(job.job_id)
+        if found is not None:
+            return found
+        for dispatch, launch in (
+            *self._by_dispatch.get(job.dispatch_id, ()),
+            *self._by_room.get((job.room_id, job.name), ()),
+        ):
+            other = dispatch.dispatch_id and job.dispatch_id and dispatch.dispatch_id != job.dispatch_id
+            if launch.worker_side is None and not other:
+                return dispatch, launch
+        return None
 
 
 class _Runs:
@@ -236,15 +273,9 @@ def _keep(proof: list[Place], place: Place) -> None:
 # -- clocks ------------------------------------------------------------------------------------------------------------
 
 
-def _date(run: WorkerRun, clock: str, stories: Stories) -> None:
+def _date(run: WorkerRun, clock: str, stories: Stories, launches: _Launches) -> None:
     """Put the run's times on the server's clock, by the ids that both logs name; without any a log in UTC is believed."""
-    assigned = {
-        one.job_id: one.ended_at
-        for dispatch in stories.dispatches
-        for one in dispatch.launches
-        if one.job_id and one.ended_at is not None and one.outcome is Outcome.ASSIGNED
-    }
-    pairs = [(job.asked_at, assigned.get(job.job_id)) for job in run.jobs]
+    pairs = [(job.asked_at, launches.assigned_at(job.job_id)) for job in run.jobs]
     for at, worker_id in run.registered:
         session = stories.workers.get(worker_id)
         pairs.append((at, session.registered_at if session is not None else None))
@@ -315,18 +346,6 @@ def _join(dispatch: Dispatch, launch: Launch, job: WorkerJob) -> None:
     elif after is None and job.returned_at is not None and not job.linked:
         dispatch.after = After.NEVER_JOINED
         job.came = False
-
-
-def _asked_for(stories: Stories, job: WorkerJob) -> tuple[Dispatch, Launch] | None:
-    """The launch of a request whose id the server's log does not print: it ended without an assignment."""
-    for dispatch in stories.dispatches:
-        same = dispatch.dispatch_id == job.dispatch_id if dispatch.dispatch_id and job.dispatch_id else None
-        if same is None:
-            same = bool(job.room_id) and dispatch.room_id == job.room_id and dispatch.agent_name == job.name
-        launch = dispatch.deciding
-        if same and launch is not None and launch.job_id is None and launch.worker_side is None:
-            return dispatch, launch
-    return None
 
 
 def _told(stories: Stories, job: WorkerJob) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final, NamedTuple
 
@@ -32,6 +32,7 @@ _PRETTY: Final = re.compile(r"\[(\d\d:\d\d:\d\d\.\d{3})\] ([A-Z]{4,5}) \((\d+)\)
 _STAMP: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(Z|[+-]\d\d:?\d\d)?$")
 _INDENTED: Final = 20  # the table's message and fields stand right of this column
 _FIELD: Final = re.compile(r' {4}"?([\w.-]+)"?: (.*)')
+_STARTS: Final = frozenset(bytes((one,)) for one in b"0123456789 [\x1b")
 _GREY: Final = "\x1b[90m"
 
 
@@ -61,26 +62,46 @@ def parse(lines: Sequence[bytes]) -> Record | None:
     first = lines[0].strip(b"\r\0 \t") if lines[0][:1] == b"{" else lines[0].rstrip(b"\r\0")
     if first[:1] == b"{":
         return _json(first)
-    text = first.lstrip(b"\r").decode("utf-8", "replace")
-    match = _COLOURED.match(text)
-    if match:
-        return _coloured(match, "\n".join([text, *_texts(lines[1:])]))
-    plain = _ANSI.sub("", text)
-    match = _COLOURED.match(plain)  # colour was cut from another part of the line
-    if match:
-        return _coloured(match, "\n".join([plain, *_texts(lines[1:])]))
-    match = _TABLE.match(plain)
-    if match:
-        return _table(match, [_ANSI.sub("", one) for one in _texts(lines[1:])])
-    match = _PRETTY.match(plain)
-    if match:
-        return _pretty(match, [_ANSI.sub("", one) for one in _texts(lines[1:])])
-    return None
+    found = _first_line(first)
+    if found is None:
+        return None
+    match, make = found
+    if make is _coloured:
+        return _coloured(match, "\n".join([match.string, *_texts(lines[1:])]))
+    return make(match, [_ANSI.sub("", one) for one in _texts(lines[1:])])
 
 
 def begins(line: bytes) -> bool:
     """Does a record begin with this line, whatever it says?"""
-    return parse([line]) is not None
+    if line[:1] == b"{":
+        return parse([line]) is not None
+    return _first_line(line.rstrip(b"\r\0")) is not None
+
+
+def _first_line(line: bytes) -> tuple[re.Match[str], Callable[[re.Match[str], Any], Record | None]] | None:
+    """What the first line of a record in one of the text forms matches, and what makes a record of it."""
+    line = line.lstrip(b"\r")
+    start = line[:1]
+    if start not in _STARTS:
+        return None
+    text = line.decode("utf-8", "replace")
+    if start.isdigit():
+        match = _COLOURED.match(text)
+        return (match, _coloured) if match and match[2] in _LEVELS and stamp(match[1]) else None
+    plain = _ANSI.sub("", text) if b"\x1b" in line else text
+    if start == b" ":
+        match = _TABLE.match(plain)
+        return (match, _table) if match and _shortened(match[2]) else None
+    if start == b"[":
+        match = _PRETTY.match(plain)
+        return (match, _pretty) if match and match[2] in _LEVELS else None
+    match = _COLOURED.match(plain)  # colour in front of the time
+    return (match, _coloured) if match and match[2] in _LEVELS and stamp(match[1]) else None
+
+
+def _shortened(word: str) -> str | None:
+    """The level that the table cut to six columns; None when it is none."""
+    return next((level for name, level in _LEVELS.items() if name.startswith(word)), None)
 
 
 def _texts(lines: Sequence[bytes]) -> list[str]:
@@ -186,7 +207,7 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _table(match: re.Match[str], more: list[str]) -> Record | None:
-    level = next((word for name, word in _LEVELS.items() if name.startswith(match[2])), None)
+    level = _shortened(match[2])
     if level is None:
         return None
     message, extras, rest = _split(match[4].rstrip())
