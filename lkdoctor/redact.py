@@ -38,7 +38,7 @@ _VALUE: Final = r"""(?:(?P<scheme>Bearer|Basic)\s+)?(?!(?:Bearer|Basic)\s)(?P<va
 _BARE: Final = re.compile(rf"""(?i)(?<![A-Za-z0-9])(?P<name>{_NAMES})(?P<mid>=|"\s*:\s*){_VALUE}""")
 _BARE_SURE: Final = re.compile(rf"(?i)(?<![A-Za-z0-9])(?P<name>{_SURE})(?P<mid>:\s+){_VALUE}")
 _BEARER: Final = re.compile(r"(?i)\b(?P<scheme>Bearer|Basic)\s+(?P<value>[A-Za-z0-9._~+/=-]{8,})")
-_URL_PASSWORD: Final = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s/:@\"']*:)(?P<value>[^\s/@\"']+)(?=@)")
+_URL_PASSWORD: Final = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s/:@\"']*:)(?P<value>[^\s/\"']+)(?=@)")
 # What stands for "no value": masking it would hide nothing and confuse the reader.
 _EMPTY: Final = frozenset({"", "null", "none", "nil", "true", "false", "0"})
 _KEPT: Final = re.compile(r"<secret:[0-9a-f]{4,}>|<[^<>]*>|\*+")
@@ -73,7 +73,7 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = (), salt: bytes | None = None) -> None:
         """`secrets` are values given at run time; `salt` fixes the tokens (tests, one bundle)."""
         self._salt = random_source.token_bytes(16) if salt is None else salt
-        self._values: re.Pattern[str] | None = None
+        self._values: re.Pattern[str] | None = None  # made of `_known` when it is next needed: tokens come in hundreds
         self._known: dict[str, str] = {}
         self._clean: set[str] = set()  # short texts without a secret: the same names and words come again and again
         for secret in secrets:
@@ -94,8 +94,7 @@ class Redactor:
         }
         self._known |= dict.fromkeys(forms, secret)
         self._clean.clear()
-        longest_first = sorted(self._known, key=lambda form: (-len(form), form))
-        self._values = re.compile("|".join(map(re.escape, longest_first)))
+        self._values = None
 
     @property
     def salt(self) -> bytes:
@@ -115,7 +114,10 @@ class Redactor:
         """`text` with every secret replaced by its token; masking twice changes nothing more."""
         if text in self._clean:
             return text
-        if self._values is not None:
+        if self._known:
+            if self._values is None:
+                longest_first = sorted(self._known, key=lambda form: (-len(form), form))
+                self._values = re.compile("|".join(map(re.escape, longest_first)))
             text = self._values.sub(lambda match: self.token(self._known[match[0]]), text)
         lower = text.lower()
         if not any(hint in lower for hint in _HINTS) and ("sig" not in lower or not _SIG.search(lower)):
@@ -159,6 +161,11 @@ def continue_run(salt: bytes) -> None:
 def of_this_run() -> Redactor:
     """The one redactor of this process, so that equal secrets get equal tokens in all its output."""
     return _OF_THIS_RUN
+
+
+def is_masked(secret: str) -> bool:
+    """True when this value, and nothing but it, is masked by its form alone, so that it need not be remembered."""
+    return _JWT.fullmatch(secret) is not None
 
 
 def mask(text: str) -> str:

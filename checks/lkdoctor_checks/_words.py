@@ -269,11 +269,6 @@ def end_of(runs: Iterable[ServerRun]) -> float | None:
     return max(times) if times else None
 
 
-def room_end(room: Room, last: float | None) -> float | None:
-    """When the room closed, else how far the evidence reaches."""
-    return room.closed_at if room.closed_at is not None else last
-
-
 def present(joined: float | None, left: float | None, since: float, until: float) -> float:
     """Seconds of `since`..`until` during which somebody was there; an unknown arrival counts as not there."""
     if joined is None:

@@ -156,27 +156,29 @@ def run(
 ) -> int:
     """Read (by `collect`, else all that the wish names), judge, write; returns the exit status."""
     from lkdoctor.cli import output, pipeline
+    from lkdoctor.cli.interrupt import Interrupt
     from lkdoctor.doctor import gate
 
     started_at = time.time()
     usage = interrupted = failed = False
-    try:
-        collected = collect(wish) if collect else pipeline.collect(wish, spare=[path for _, path in outputs])
-        report = pipeline.report(collected, wish)
-        usage, interrupted = bool(collected.unusable), collected.interrupted
-        del collected  # its rooms are not needed to write, and writing needs memory
-    except pipeline.InputError as error:
-        raise click.UsageError(str(error)) from None
-    except Exception as error:  # noqa: BLE001 - a failure of lkdoctor's still gives one valid document
-        report = pipeline.crashed(error, started_at, wish.settings)
-        failed = True
-    for complaint in report.errors:
-        output.hint(complaint)
-    problems = output.write_all(report, form, outputs, quiet=quiet, verbose=verbose, color=color)
+    with Interrupt() as late:  # a Ctrl-C while the report is made, too, lets it be told
+        try:
+            collected = collect(wish) if collect else pipeline.collect(wish, spare=[path for _, path in outputs])
+            report = pipeline.report(collected, wish)
+            usage, interrupted = bool(collected.unusable), collected.interrupted
+            del collected  # its rooms are not needed to write, and writing needs memory
+        except pipeline.InputError as error:
+            raise click.UsageError(str(error)) from None
+        except Exception as error:  # noqa: BLE001 - a failure of lkdoctor's still gives one valid document
+            report = pipeline.crashed(error, started_at, wish.settings)
+            failed = True
+        for complaint in report.errors:
+            output.hint(complaint)
+        problems = output.write_all(report, form, outputs, quiet=quiet, verbose=verbose, color=color)
     return gate.exit_status(
         report.verdict,
         own_error=failed or any(one.code in gate.OWN for one in (*report.findings, *report.symptoms)),
-        interrupted=interrupted,
+        interrupted=interrupted or late.asked,
         usage=usage or problems,
         allow_inconclusive=wish.settings.allow_inconclusive,
         exit_zero=exit_zero,

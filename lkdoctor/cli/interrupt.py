@@ -32,11 +32,19 @@ class Interrupt:
         with suppress(ValueError):  # not the main thread (a caller's own program): its signals stay its own
             for one in SIGNALS:
                 self._before[one] = signal.signal(one, self._handle)
+        self.asked = any(outer.asked for outer in self._outer())
         return self
 
     def __exit__(self, *_: object) -> None:
         for one, before in self._before.items():
             signal.signal(one, before)
+        for outer in self._outer():
+            outer.asked = outer.asked or self.asked
+
+    def _outer(self) -> list[Interrupt]:
+        """The one within which this one was entered: it knows of a Ctrl-C before this one, and must learn of later ones."""
+        owners = (getattr(before, "__self__", None) for before in self._before.values())
+        return [one for one in owners if isinstance(one, Interrupt)]
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
         if self.asked:

@@ -6,7 +6,7 @@ import functools
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -207,10 +207,10 @@ class Live:
     url: str | None = None
     project: str | None = None
     key: str | None = None
-    secret: str | None = None
+    secret: str | None = field(default=None, repr=False)
     env_file: str | None = None
     watch: float | None = None  # seconds
-    timeout: float = 20.0  # seconds, for each collector
+    timeout: float = LIVE_TIMEOUT  # seconds, for each collector
     probe: bool = False
 
     @property

@@ -20,7 +20,7 @@ from lkdoctor.collect.token_shape import describe, printable
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import SourceNote
 from lkdoctor.dispatch.tokens import Token
-from lkdoctor.redact import of_this_run
+from lkdoctor.redact import is_masked, of_this_run
 
 KIND: Final = "token"
 FORMAT: Final = "lkdoctor.token/v1"
@@ -172,7 +172,8 @@ def _add(
     else:
         words = tokens_in(text)
         for word in words:
-            if len(word) >= 20:  # a shorter word may be anything, and would be masked everywhere
+            # A shorter word may be anything, and would be masked everywhere; a JWT is masked by its form.
+            if len(word) >= 20 and not is_masked(word):
                 of_this_run().add(word)
         if len(words) > 1:
             note.notes.append(f"holds {len(words)} tokens")

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from lkdoctor.dispatch import rules
+from lkdoctor.dispatch import rules, waiting
 from lkdoctor.dispatch.aftermath import JOIN_PATIENCE
 from lkdoctor.dispatch.coverage import FETCH_START
 from lkdoctor.dispatch.facts import Place
@@ -85,6 +85,7 @@ class Confirmation:
             self._by_name.setdefault(room.name, []).append(room)
         for life in self.samples.lives:
             self._tell(life)
+        waiting.tell(stories)
         if self.alone:
             stories.coverage.complete = False
             stories.coverage.reasons.append(
@@ -104,7 +105,7 @@ class Confirmation:
         room = self._room(life)
         room.room_id = room.room_id or life.sid
         room.info = life.info
-        room.listed_first_at, room.listed_last_at = life.first_at, life.last_at
+        room.listed_last_at = life.last_at
         room.looked_at = self._server(life.looks[-1].at) if life.looks else None
         room.dispatches_at = None if life.dispatches_at is None else self._server(life.dispatches_at)
         if life.place is not None and not room.proof:
@@ -353,13 +354,13 @@ class Confirmation:
 
 
 def dependent(info: ParticipantInfo) -> bool:
-    """True for who neither raises jobs nor keeps a room open: agents, egress and recorders (live.md §1, §4.2)."""
+    """True for who neither raises jobs nor keeps a room open: agents, egress and recorders."""
     permission = info.permission
     return info.kind in ("AGENT", "EGRESS") or permission.agent or permission.recorder
 
 
 def _outcome(job: JobInfo) -> Outcome:
-    """What a listed job says: one that ended as it began, without an identity, is a terminal reject (live.md §1, G)."""
+    """What a listed job says: one that ended as it began, without an identity, is a terminal reject."""
     state = job.state
     if not state.participant_identity and state.ended_at and state.ended_at == state.started_at:
         return Outcome.REJECTED_TERMINALLY

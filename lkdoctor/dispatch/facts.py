@@ -72,7 +72,7 @@ class AgentAsked(msgspec.Struct, frozen=True, gc=False):
 
 
 class CreateRoom(msgspec.Struct, frozen=True):
-    """The part of `participantInit.CreateRoom` that dispatch depends on (seen in 1.8.4 to 1.13.5, live.md §4.4)."""
+    """The part of `participantInit.CreateRoom` that dispatch depends on (seen in 1.8.4 to 1.13.5)."""
 
     name: str = ""
     agents: tuple[AgentAsked, ...] = ()

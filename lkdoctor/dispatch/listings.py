@@ -78,7 +78,7 @@ class ParticipantInfo(msgspec.Struct, frozen=True):
 
     @property
     def is_agent(self) -> bool:
-        """True for the kind AGENT; a person whose token has the agent grant keeps STANDARD (live.md §4.2)."""
+        """True for the kind AGENT; a person whose token has the agent grant keeps STANDARD."""
         return self.kind == "AGENT"
 
     @property
@@ -88,7 +88,7 @@ class ParticipantInfo(msgspec.Struct, frozen=True):
 
 
 class JobState(msgspec.Struct, frozen=True, gc=False):
-    """A job's state as the dispatch lists it: stale, it says running long after the agent left (live.md §1)."""
+    """A job's state as the dispatch lists it: stale, it says running long after the agent left."""
 
     status: str = "JS_PENDING"
     error: str = ""
@@ -133,7 +133,7 @@ class DispatchState(msgspec.Struct, frozen=True):
 
 
 class DispatchInfo(msgspec.Struct, frozen=True):
-    """One dispatch of ListDispatch, or of CreateDispatch's answer. A job shows up to 5 s late (live.md §1)."""
+    """One dispatch of ListDispatch, or of CreateDispatch's answer. A job shows up to 5 s late."""
 
     id: str = ""
     agent_name: str = ""
@@ -166,7 +166,7 @@ class DispatchesListed(msgspec.Struct, frozen=True):
 
 
 class ParticipantsListed(msgspec.Struct, frozen=True):
-    """All participants of one room, by its name. A missing room gives an empty list, not an error (live.md §3)."""
+    """All participants of one room, by its name. A missing room gives an empty list, not an error."""
 
     room: str
     participants: tuple[ParticipantInfo, ...] = ()

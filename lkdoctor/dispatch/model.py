@@ -262,8 +262,7 @@ class Room:
     presets: tuple[str, ...] = ()
     not_stored: str = ""  # why the server dropped an agent that the room's making named
     last_at: float | None = None
-    listed_first_at: float | None = None  # first and last time that ListRooms or a listing of its own showed it
-    listed_last_at: float | None = None
+    listed_last_at: float | None = None  # last time that ListRooms or a listing of its own showed it
     info: RoomInfo | None = None  # as listed last
     looked_at: float | None = None  # last complete listing of its participants, on the server's clock
     dispatches_at: float | None = None  # last complete listing of its dispatches, on the server's clock

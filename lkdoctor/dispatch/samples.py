@@ -206,7 +206,7 @@ class Samples:
     def _participants(self, one: Snapshot, data: ParticipantsListed) -> None:
         self._count(one.at)
         if not data.participants and (one.place.source, data.room) not in self._now:
-            return  # a room that is not there lists nobody, too (live.md §3)
+            return  # a room that is not there lists nobody, too
         joined = min((info.joined for info in data.participants if info.joined is not None), default=None)
         life = self._life(data.room, one, made=joined)
         listed = set()

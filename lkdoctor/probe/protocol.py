@@ -168,7 +168,7 @@ class AgentSocket:
             await asyncio.wait_for(self._ws.send_bytes(message.SerializeToString()), PATIENCE)
         except asyncio.TimeoutError:
             raise ProbeError("timeout", f"/agent: nothing could be sent for {PATIENCE:g} s") from None
-        except (ConnectionError, OSError):
+        except OSError:
             raise self._gone() from None
 
     def _gone(self) -> ProbeError:
@@ -208,7 +208,7 @@ class AgentSocket:
                     self._lost = "; something that is no livekit-server answered there"
                     break
                 await self._take(message)
-        except (ConnectionError, OSError) as error:
+        except OSError as error:
             self._lost = mask(f": {error}")
         finally:
             self._closed = True

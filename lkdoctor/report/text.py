@@ -184,8 +184,11 @@ class Text:
 
     def _open(self) -> list[str]:
         lines: list[str] = []
-        for (reason, missing), same in _grouped(bare(self.report.dispatches)).items():
+        for (reason, missing), group in _grouped(bare(self.report.dispatches)).items():
             if any(reason in question.missing for question in self.report.questions):
+                continue
+            same = [one for one in group if not self._found(one, reason)]
+            if not same:
                 continue
             names = [f"{agent(one.agent_name)} in {one.room or 'a room that is not named'}" for one in same]
             lines += self.screen.wrap(f"{_some(names)}: {reason}", "  - ")
@@ -196,6 +199,14 @@ class Text:
         for question in self.report.questions:
             lines += self._question(question)
         return self._head("Cannot be told from this evidence") + lines if lines else []
+
+    def _found(self, dispatch: Dispatch, reason: str) -> bool:
+        """Does a finding that counts say the same of this agent, with what to do? Then it is no question beside it."""
+        why = reason.rpartition(", and ")[2]
+        return any(
+            one.subject.agent_name == dispatch.agent_name and one.confidence != "low" and why in one.message
+            for one in self.report.findings
+        )
 
     def _question(self, one: Question) -> list[str]:
         lines = self.screen.wrap(f"{one.code} {one.name}: {one.missing}", "  - ")
@@ -293,7 +304,8 @@ class Text:
                 for reason, number in sorted(one.skipped.items())
             ]
             for note in notes:
-                if any(note.rpartition(": ")[2] in gap or note in gap for gap in self.report.gaps):
+                known = note.partition("; ")[0]  # what follows says only that it is used all the same
+                if any(note.rpartition(": ")[2] in gap or known in gap for gap in self.report.gaps):
                     continue
                 lines += self.screen.wrap(f"{one.name}: {note}", "  - ")
         return self._head("About the input") + lines if lines else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import signal
 import struct
 import subprocess
@@ -17,6 +18,8 @@ from typing import Any
 import psutil
 import pytest
 
+from lkdoctor.cli import check, pipeline
+from lkdoctor.cli.pipeline import Collected, Wish
 from lkdoctor.doctor import loader
 from lkdoctor.doctor.codes import NO_HEADROOM
 from lkdoctor.doctor.evidence import Dispatches
@@ -168,6 +171,25 @@ def test_ctrl_c_tells_what_was_read_until_then(form: str, stop: signal.Signals) 
         assert "LKD202" in [one["code"] for one in found["findings"]]
     else:
         assert out.decode().startswith("Interrupted, so far: Fault found: ")
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before-reading", "after-reading"])
+def test_ctrl_c_beside_the_reading_still_gives_one_document(early: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before the first line is read nothing is known; after the last one the report is whole."""
+
+    def collect(wish: Wish) -> Collected:
+        if early:
+            os.kill(os.getpid(), signal.SIGINT)
+        collected = pipeline.collect(wish)
+        if not early:
+            os.kill(os.getpid(), signal.SIGINT)
+        return collected
+
+    before = signal.getsignal(signal.SIGINT)
+    assert check.run(Wish((str(FAULTY / "server.log"),)), "json", collect=collect) == 130
+    assert signal.getsignal(signal.SIGINT) is before
+    found = json.loads(capsys.readouterr().out)
+    assert ("LKD202" in [one["code"] for one in found["findings"]]) is not early
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

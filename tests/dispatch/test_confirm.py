@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from lkdoctor.dispatch.facts import AgentAsked
-from lkdoctor.dispatch.listings import Called, ParticipantInfo, Permission, Snapshot
+from lkdoctor.dispatch.listings import Called, ParticipantInfo, Permission, Snapshot, TrackInfo
 from lkdoctor.dispatch.model import After, Certainty, Dispatch, Origin, Outcome, Stories
 from lkdoctor.dispatch.stories import join
 from tests.dispatch.listing import (
@@ -151,6 +151,42 @@ class TestAfter:
     def test_an_agent_of_another_job_is_not_mistaken_for_it(self) -> None:
         one = only(told(*sample(60, job(identity="support-voice"), present=(agent("agent-AJ_9"), person()))))
         assert one.after is None
+
+
+class TestWaiting:
+    @pytest.mark.parametrize(
+        ("kind", "present", "outcome"),
+        [
+            ("JT_PUBLISHER", (), "waiting"),
+            ("JT_PUBLISHER", (person(),), "waiting"),
+            ("JT_PUBLISHER", (msgspec.structs.replace(person(), tracks=(TrackInfo(sid="TR_1"),)),), "not-assigned"),
+            ("JT_PARTICIPANT", (agent("agent-AJ_7"),), "waiting"),
+            ("JT_PARTICIPANT", (person(),), "not-assigned"),
+            ("JT_ROOM", (), "not-assigned"),
+        ],
+    )
+    def test_for_whom_its_jobs_are_made(self, kind: str, present: tuple[ParticipantInfo, ...], outcome: str) -> None:
+        """What type the workers of the name take shows in the job that one of them has in another room."""
+        stories = told(
+            rooms(20, room(), room("RM_2", "other")),
+            dispatches(20, dispatch("AD_1")),
+            participants(20, *present),
+            dispatches(20, dispatch("AD_2", job("AJ_2", sid="RM_2", kind=kind), name="other"), name="other"),
+        )
+        assert [one.outcome.value for one in stories.dispatches if one.room == ROOM] == [outcome]
+
+    def test_who_is_there_must_be_listed(self) -> None:
+        """Somebody may have published."""
+        stories = told(
+            rooms(20, room(), room("RM_2", "other")),
+            dispatches(20, dispatch("AD_1")),
+            dispatches(20, dispatch("AD_2", job(sid="RM_2", kind="JT_PUBLISHER"), name="other"), name="other"),
+        )
+        assert [one.outcome for one in stories.dispatches if one.room == ROOM] == [Outcome.NOT_ASSIGNED]
+
+    def test_without_a_job_elsewhere_nothing_is_known(self) -> None:
+        """Any type of worker may be missing, or wait."""
+        assert only(told(*sample(20))).outcome is Outcome.NOT_ASSIGNED
 
 
 class TestLives:

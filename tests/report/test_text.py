@@ -105,6 +105,29 @@ def test_a_row_for_the_unnamed_agent_hides_only_where_nobody_misses_it() -> None
     assert "(unnamed)" in alone
 
 
+def test_a_finding_is_no_question_beside_it() -> None:
+    """The dispatch without a job is told once, with what to do; where nothing is found it stays a question."""
+    why = "the API does not say why"
+    told = " ".join(text_of(case("listed-not-assigned")).split())
+    assert "Cannot be told" not in told
+    assert told.count(why) == 2, "in the verdict and in the finding"
+    report = report_of(case("listed-not-assigned"))
+    guess = msgspec.structs.replace(report.findings[0], confidence="low")
+    for doubtful in ([], [guess]):
+        text = write(msgspec.structs.replace(report, findings=doubtful, verdict="inconclusive"), Screen(100))
+        assert "Cannot be told" in text
+
+
+def test_what_was_interrupted_is_told_once() -> None:
+    report = report_of(case("listed-healthy-call"))
+    gap = "the server's API was interrupted"
+    sources = [
+        msgspec.structs.replace(one, notes=[f"{gap}; what was learned until then is used"]) for one in report.sources
+    ]
+    text = write(msgspec.structs.replace(report, gaps=[f"{gap}."], sources=sources), Screen(100))
+    assert text.count(gap) == 1
+
+
 def test_a_time_that_is_not_known_is_no_other_day() -> None:
     report = report_of(case("name-near-miss"))
     known = report.dispatches[0]

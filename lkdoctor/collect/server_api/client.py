@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +26,7 @@ LIST_PARTICIPANTS: Final = "RoomService/ListParticipants"
 
 class Client:
     """Calls that change nothing. `seconds` is the longest wait for one answer: more than 3 s, which is what the server
-    takes to say that a room is in no node's memory (live.md §1).
+    takes to say that a room is in no node's memory (1.8.4 to 1.13.5).
 
     livekit-api's services would make a token for every call, which costs more than the call, and would wait for ever: they
     override the session's time limit by none. Its Twirp client takes both from the caller.
@@ -91,6 +92,9 @@ class Client:
             return exchange(at, call, said, error.status, await self._words(call, error.status))
         except (asyncio.TimeoutError, TimeoutError):
             return exchange(at, call, said, 0, f"nothing came within {self._seconds:g} s")
+        except aiohttp.ClientConnectorError as error:
+            words = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.os_error)
+            return exchange(at, call, said, 0, f"no connection to {error.host}:{error.port} ({words})")
         except (aiohttp.ClientError, OSError) as error:
             return exchange(at, call, said, 0, str(error) or type(error).__name__)
         except (DecodeError, ValueError):  # a page of some other web server
@@ -113,7 +117,7 @@ class Client:
                     if answer.status == status:
                         self._said[status] = (await answer.content.read(4096)).decode("utf-8", "replace")
             except (aiohttp.ClientError, asyncio.TimeoutError, OSError):
-                pass
+                pass  # the status alone is told then
         return self._said[status]
 
 

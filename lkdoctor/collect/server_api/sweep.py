@@ -1,8 +1,8 @@
 """Lists a live server's rooms with their dispatches and participants, once or again and again, and says what is missing.
 
 It changes nothing on the server. Rooms come and go while they are asked about, and ListDispatch takes 3 s to refuse a room
-that is in no node's memory (live.md §1). So a call that is slow gets a stand-in for its turn, the rooms are listed afresh,
-and a room that is not listed any more is dropped: it is gone, which is no error.
+that is in no node's memory. So a call that is slow gets a stand-in for its turn, the rooms are listed afresh, and a room
+that is not listed any more is dropped: it is gone, which is no error.
 """
 
 from __future__ import annotations
