@@ -39,15 +39,16 @@ class Writer:
         self._track = track
 
     def logs(self, inputs: CaseInputs) -> None:
-        """The server logs, and of what this version does not read the logs of workers."""
+        """The logs of servers and of workers; what this version does not read is left out, and named."""
         for one in inputs.server_logs:
             self._log(one, "server_log", _log_name(one, _SERVER_NAME, "server"), Cleaner(self._redactor, self._people))
-        for note in inputs.others:
-            if note.kind == "worker_log":
-                given = _input_of(note)
+        both = {(one.path, one.member) for one in inputs.server_logs}
+        for given in inputs.worker_logs:
+            if (given.path, given.member) not in both:  # one file of both kinds is written once
                 name = _log_name(given, _WORKER_NAME, "worker")
                 self._log(given, "worker_log", name, Cleaner(self._redactor, self._people, speech=True))
-            elif note.kind == "dotenv":
+        for note in inputs.others:
+            if note.kind == "dotenv":
                 self._dotenv(_input_of(note))
             else:
                 why = f"a file of the kind {note.kind}, which this version does not read: it cannot know what is secret in it"
