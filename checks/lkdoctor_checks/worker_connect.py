@@ -102,7 +102,8 @@ def worker_cannot_connect(runs: WorkerRuns) -> Iterator[Finding | Inconclusive]:
     ## How it is decided
     `failed to connect to livekit, retrying in …` (Node: `failed to connect to LiveKit server`) without `registered
     worker` afterwards: at least twice for a worker that never registered; for one that was registered, when it gave up,
-    or went on for more than 10 s to the end of the log. Or a start that ends with `ws_url is required` and the like.
+    or went on for more than 10 s to the end of the log. A log without its
+    head counts as one of a worker that was registered. Or a start that ends with `ws_url is required` and the like.
     The reason is read from the error: 401, 404, refused, unknown name, TLS, time-out. Seen with livekit-agents 1.8.9
     and @livekit/agents 1.9.0.
 
@@ -126,7 +127,7 @@ def worker_cannot_connect(runs: WorkerRuns) -> Iterator[Finding | Inconclusive]:
 def _lasting(run: WorkerRun, trying: Trying) -> bool:
     if trying.gave_up:
         return True
-    if not run.registered:
+    if run.begun and not run.registered:
         return trying.tries >= 2
     end = run.last_at if run.last_at is not None else trying.last_at
     return trying.first_at is not None and end is not None and end - trying.first_at > LASTING

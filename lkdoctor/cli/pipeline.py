@@ -21,6 +21,7 @@ from lkdoctor.dispatch.connection import server_ahead
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import SourceNote, Stories, Wanted
 from lkdoctor.dispatch.stories import KEEP, join
+from lkdoctor.dispatch.worker_facts import UTC, Said, WorkerEvent
 from lkdoctor.dispatch.worker_side import attach
 from lkdoctor.doctor import engine, loader
 from lkdoctor.doctor.evidence import Evidence
@@ -106,7 +107,8 @@ def collect(wish: Wish, spare: Iterable[str] = ()) -> Collected:
         # The logs come last: what the API listed a moment ago stands in them then.
         logs, stories = _read(wish, inputs, gathered, interrupt)
         worker_logs = WorkerLogs(inputs.worker_logs, jobs=wish.jobs, progress=lambda *_: interrupt.stop())
-        attach(stories, interrupt.watch(worker_logs.events()) if inputs.worker_logs else ())
+        said = interrupt.watch(worker_logs.events()) if inputs.worker_logs else ()
+        attach(stories, (one for one in said if _said_within(wish, one)))
         stories.sources += worker_logs.notes or [
             SourceNote(one.name, "worker_log", notes=["reading was interrupted"]) for one in inputs.worker_logs
         ]
@@ -193,6 +195,11 @@ def learn(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interru
 
 def _within(wish: Wish, at: float) -> bool:
     return (wish.since is None or at >= wish.since) and (wish.until is None or at <= wish.until)
+
+
+def _said_within(wish: Wish, one: WorkerEvent) -> bool:
+    """Is it within --since and --until? Clocks without a zone cannot be held against them; a run's start is always told."""
+    return one.at is None or one.clock != UTC or one.what in (Said.STARTING, Said.REGISTERED) or _within(wish, one.at)
 
 
 def _read(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interrupt) -> tuple[ServerLogs, Stories]:

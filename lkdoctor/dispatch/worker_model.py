@@ -60,6 +60,7 @@ class WorkerRun:
     version: str = ""
     dated: bool = False
     ahead: float = 0.0  # seconds by which its clock was ahead of the server's, as far as known
+    begun: bool = False  # its start stands in the log
     started_at: float | None = None
     first_at: float | None = None
     last_at: float | None = None

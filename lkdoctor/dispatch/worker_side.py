@@ -108,7 +108,7 @@ class _Runs:
     def take(self, event: WorkerEvent) -> None:
         """Take the next event of any stream."""
         run = self._now.get(event.stream)
-        if run is None or (event.what is Said.STARTING and (run.started_at is not None or run.registered)):
+        if run is None or (event.what is Said.STARTING and (run.begun or run.registered)):
             run = WorkerRun(event.place.source, event.stream)
             self.all.append(run)
             self._now[event.stream] = run
@@ -122,7 +122,7 @@ class _Runs:
         fields = event.fields
         run.version = fields.version or run.version
         if event.what is Said.STARTING:
-            run.started_at = at
+            run.begun, run.started_at = True, at
         elif event.what is Said.PROCESS_READY:
             run.ready_at = at
         elif event.what is Said.STOPPING:

@@ -65,7 +65,7 @@ def test_what_a_worker_log_alone_tells() -> None:
     for case in WORKER_CASES:
         for one in sure(case / LOG):
             by_code.setdefault(one.code.id, set()).add(case.name)
-    assert {"LKD211", "LKD602", "LKD603", "LKD604", "LKD706", "LKD803"} <= set(by_code)
+    assert {"LKD211", "LKD305", "LKD602", "LKD603", "LKD604", "LKD706", "LKD803"} <= set(by_code)
     assert len(by_code["LKD602"]) >= 14
 
 

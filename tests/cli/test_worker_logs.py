@@ -95,3 +95,15 @@ def test_an_output_never_overwrites_a_worker_log(tmp_path: Path) -> None:
     ran = run("check", str(mine), "-o", f"json={mine}")
     assert ran.status == 2
     assert mine.read_bytes() == LOG.read_bytes()
+
+
+def test_the_roster_of_a_worker_log() -> None:
+    ran = run("workers", str(case("worker-job-crashed") / "worker-inbound.log"))
+    assert ran.status == 0
+    assert "inbound-agent" in ran.out
+
+
+def test_since_leaves_out_what_a_worker_said_before() -> None:
+    log = case("worker-job-crashed") / "worker-inbound.log"
+    assert run("check", str(log), "--until", "2030-01-01T00:00:00Z").status == 1
+    assert run("check", str(log), "--since", "2030-01-01T00:00:00Z").status == 0

@@ -56,7 +56,7 @@ class WorkerDialect(Dialect[WorkerEvent]):
 class WorkerLogs(Logs[WorkerEvent]):
     """The worker logs of one run; the arguments are those of `Logs`.
 
-    `since` and `until` are left out on purpose: the clock of a worker's log may not be the one that they are meant in.
+    There is no `since` and no `until`: the clock of a worker's log may not be the one that they are meant in.
     """
 
     def __init__(
