@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from lkdoctor.dispatch.worker_model import Trying, WorkerRun
 from lkdoctor.doctor.codes import PORT_IN_USE, WORKER_CANNOT_CONNECT
-from lkdoctor.doctor.evidence import WorkerRuns
-from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
+from lkdoctor.doctor.evidence import Evidence, Refusals, WorkerRuns
+from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 from lkdoctor_checks import _worker_words as told
+from lkdoctor_checks.refused import KNOWN_TEXTS
 
+BESIDE = 5.0  # s between the server's line on a refusal and the worker's
 LASTING = 10.0  # s: a connection that was lost comes back within this time when the server is there
 _MISSING = re.compile(r"\b(ws_url|api_key|api_secret) is required")
 _VARIABLES = {"ws_url": "LIVEKIT_URL", "api_key": "LIVEKIT_API_KEY", "api_secret": "LIVEKIT_API_SECRET"}
@@ -90,7 +93,7 @@ _OTHER = _Reason(
 
 
 @check(WORKER_CANNOT_CONNECT)
-def worker_cannot_connect(runs: WorkerRuns) -> Iterator[Finding | Inconclusive]:
+def worker_cannot_connect(runs: WorkerRuns, evidence: Evidence) -> Iterator[Finding | Inconclusive]:
     """The worker cannot reach its server, by its own log.
 
     ## What it means
@@ -113,7 +116,8 @@ def worker_cannot_connect(runs: WorkerRuns) -> Iterator[Finding | Inconclusive]:
 
     ## When it is not a problem
     A server that restarts makes every worker retry for some seconds until it registers again; that is not reported. Nor
-    is a single failed try while the server is still starting.
+    is a single failed try while the server is still starting. Where the server's own log says why it refused (LKD104 to
+    LKD107), this is info.
     """
     for run in runs:
         missing = _MISSING.findall(run.failed)
@@ -121,7 +125,22 @@ def worker_cannot_connect(runs: WorkerRuns) -> Iterator[Finding | Inconclusive]:
         if missing:
             yield _unset(run, [_VARIABLES[one] for one in missing])
         elif trying is not None and _lasting(run, trying):
-            yield _unreached(run, trying)
+            found = _unreached(run, trying)
+            yield replace(found, severity=Severity.INFO) if _server_says(evidence.refusals, run, trying) else found
+
+
+def _server_says(refusals: Refusals, run: WorkerRun, trying: Trying) -> bool:
+    """Does the server's log tell of these very refusals? Then LKD104 to LKD107 are the cause, and this is its other side."""
+    if not run.dated or trying.first_at is None or trying.last_at is None:
+        return False
+    return any(
+        one.path.startswith("/agent")
+        and any(text.search(one.error) for text in KNOWN_TEXTS)
+        and one.at is not None
+        and one.at <= trying.last_at + BESIDE
+        and (one.last_at if one.last_at is not None else one.at) >= trying.first_at - BESIDE
+        for one in refusals
+    )
 
 
 def _lasting(run: WorkerRun, trying: Trying) -> bool:
