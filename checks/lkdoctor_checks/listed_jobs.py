@@ -16,6 +16,7 @@ from lkdoctor_checks import _words as words
 
 LONELY = 15.0  # as in the log: shorter, the person may have been on the way out
 ONE_LOOK = 6.0  # s within which agents in several rooms must have vanished: a watch's interval and the lag of its lists
+MANY = 3  # rooms from which on agents that vanish at once are hardly goodbyes
 
 
 @check(STALE_STATUS)
@@ -102,10 +103,11 @@ def maybe_never_joined(rooms: Rooms, listed: Listed) -> Iterator[Finding | Incon
 
 @check(NO_REDISPATCH)
 def vanished_together(dispatches: Dispatches, rooms: Rooms, listed: Listed) -> Iterator[Finding | Inconclusive]:
-    """From the API alone: all agents of one worker (two or more, in several rooms) were gone between two looks of a watch,
-    none of that worker's has been seen since, and people stayed in each of the rooms for 15 s without an agent (1.8.4 lists
-    no worker ids: there all agents of the name). One agent
-    that leaves looks the same whether it said goodbye or its worker died: that stays open until the server's log is there.
+    """From the API alone: all agents of one worker, in several rooms, were gone between two looks of a watch, none of that
+    worker's has been seen since, and people stayed in each of the rooms for 15 s without an agent (1.8.4 lists no worker
+    ids: there all agents of the name). Three rooms or more give medium confidence; two agents may also have said goodbye in
+    one moment, which is low and does not count. One agent that leaves looks the same whether it said goodbye or its worker
+    died: that stays open until the server's log is there.
     """
     del listed
     homes = {id(one): room for room in rooms for one in room.dispatches if seen.alone(room)}
@@ -140,7 +142,8 @@ def vanished_together(dispatches: Dispatches, rooms: Rooms, listed: Listed) -> I
             f"{')' if leavers else ''} vanished at once, and "
             f"{words.rooms_of(group)} stayed with people and without an agent; the server does not dispatch again.",
             NO_REDISPATCH.severity,
-            Confidence.MEDIUM,
+            # Two may hang up in one look of a busy service; of three or more that would be a rare chance.
+            Confidence.MEDIUM if max(len(lost) for _, lost in hits) >= MANY else Confidence.LOW,
             {"agent_name": name, "worker_ids": leavers, "rooms": sorted({one.room for one in group})[:20]},
             words.spread(place for one in group for place in (*one.proof[-1:], *_shown(one))),
             (

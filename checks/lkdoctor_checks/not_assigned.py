@@ -61,7 +61,7 @@ def not_assigned(
             Subject("agent", agent_name=name),
             f"The API lists {words.counted(len(group), 'dispatch', 'dispatches')} of {words.quoted(name)} in "
             f"{words.rooms_of(group)} without a job: no worker took it, and the API does not say why."
-            + _or_waits(best, types.get(name, set())),
+            + _or_waits(best, known=bool(types.get(name)) or any(name in pair for pair in wanted.together)),
             NOT_ASSIGNED.severity,
             best,
             {
@@ -79,12 +79,12 @@ def not_assigned(
         )
 
 
-def _or_waits(best: Confidence, types: set[str]) -> str:
-    """What else may be, for workers whose type nothing shows."""
+def _or_waits(best: Confidence, *, known: bool) -> str:
+    """What else may be, for workers of which nothing shows for whom they come."""
     if best is Confidence.LOW:
         return " Or its workers wait for somebody to join or to publish."
     return (
-        " Or its workers take publishers only: nobody has published." if best is Confidence.MEDIUM and not types else ""
+        " Or its workers take publishers only: nobody has published." if best is Confidence.MEDIUM and not known else ""
     )
 
 

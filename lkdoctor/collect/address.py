@@ -13,6 +13,8 @@ from lkdoctor.redact import mask, of_this_run
 _SCHEMES: Final = ("ws", "wss", "http", "https")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//?)")
 _ENDPOINT: Final = re.compile(r"/(?:rtc(?:/v1)?(?:/validate)?|agent|twirp)$")
+# Up to the last @ of the host's part; where `/`, `?` or `#` stand unquoted in a password, that part ends too early.
+_PASSWORD: Final = re.compile(r"//[^/\s:]*:(?:([^/?#\s]+)|(?!\d*[/?#])(\S+))@")
 _QUOTES: Final = ("'", '"', "`", "\u201c", "\u201d", "\u2018", "\u2019")
 
 
@@ -101,7 +103,7 @@ def parse(written: str) -> Address:
     assumed = ""
     match = _SCHEME.match(text)
     if match is None or ("." in match[1] and match[2] == "/"):
-        assumed = _assume(text)
+        assumed = _assume(text, given)
         text = f"{assumed}://{text.lstrip('/')}"
     elif match[1].lower() not in _SCHEMES:
         raise AddressError(f"{given!r} begins with {match[1]}://; LiveKit takes ws, wss, http or https")
@@ -127,8 +129,10 @@ def _split(text: str, given: str) -> SplitResult:
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError as error:
-        raise AddressError(f"{given!r}: {mask(str(error))}") from error
+    except ValueError:  # its words quote what it takes for host or port, which may be a part of a password
+        raise AddressError(
+            f"{given!r} has no host and port that can be read; a LiveKit URL looks like wss://livekit.example.com:443"
+        ) from None
     if not parts.hostname:
         raise AddressError(f"{given!r} names no host; a LiveKit URL looks like wss://livekit.example.com")
     if port == 0:
@@ -136,9 +140,9 @@ def _split(text: str, given: str) -> SplitResult:
     return parts
 
 
-def _assume(text: str) -> str:
+def _assume(text: str, given: str) -> str:
     """`ws` for what is surely local or names LiveKit's plain port, `wss` for the rest."""
-    parts = _split(f"ws://{text.lstrip('/')}", text)
+    parts = _split(f"ws://{text.lstrip('/')}", given)
     host = parts.hostname or ""
     if parts.port == 443:
         return "wss"
@@ -156,8 +160,9 @@ def is_local(host: str) -> bool:
 
 def _hide_password(text: str) -> str:
     """`user:***@` in place of the password, which is masked from here on, wherever it stands."""
-    match = re.search(r"//[^/@\s]*:([^/@\s]+)@", text if "//" in text else f"//{text}")
+    match = _PASSWORD.search(text if "//" in text else f"//{text}")
     if match is None:
         return text
-    of_this_run().add(match[1])
-    return text.replace(f":{match[1]}@", ":***@", 1)
+    password = match[1] or match[2]
+    of_this_run().add(password)
+    return text.replace(f":{password}@", ":***@", 1)

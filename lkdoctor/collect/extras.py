@@ -65,7 +65,7 @@ def _read(one: Extra, gathered: Gathered) -> _Trouble:
     try:
         if one.kind in _BY_LINE:
             module, function = _BY_LINE[one.kind]
-            getattr(import_module(module), function)(_lines(opened), name, gathered)
+            getattr(import_module(module), function)(lines_of(opened), name, gathered)
         else:
             module, function = _AS_TEXT[one.kind]
             recorded = max((note.last_at for note in gathered.notes if note.last_at is not None), default=None)
@@ -78,7 +78,7 @@ def _read(one: Extra, gathered: Gathered) -> _Trouble:
     return trouble
 
 
-def _lines(opened: Opened) -> Iterator[bytes]:
+def lines_of(opened: Opened) -> Iterator[bytes]:
     """The lines with their ends. One that is longer than any exchange is left out, with a note."""
     buffer = bytearray(_BLOCK)
     view = memoryview(buffer)

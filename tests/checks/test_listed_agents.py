@@ -82,11 +82,13 @@ class TestAfter:
         return told(one for at, gone in looks for one in self._at(at, served, gone))
 
     def test_all_of_a_worker_at_once(self) -> None:
-        """Both agents gone between two looks."""
-        both = {"call-0", "call-1"}
-        (one,) = found(codes.NO_REDISPATCH, self._watched((10, set()), (12, both), (30, both)))
-        assert one.confidence is Confidence.MEDIUM
-        assert "AW_1" in one.message
+        """All agents gone between two looks; two may have said goodbye in one moment, which does not count."""
+        for number, sure in ((2, Confidence.LOW), (3, Confidence.MEDIUM)):
+            every = {f"call-{index}" for index in range(number)}
+            looks = self._watched((10, set()), (12, every), (30, every), number=number)
+            (one,) = found(codes.NO_REDISPATCH, looks)
+            assert one.confidence is sure
+            assert "AW_1" in one.message
 
     @pytest.mark.parametrize(
         ("looks", "number"),
@@ -225,6 +227,7 @@ class TestTogether:
         assert symptom.code.number in cause.code.explains
         assert set(symptom.folds) <= set(cause.folds)
         assert cause.confidence >= symptom.confidence
+        assert "publish" not in cause.message, "an agent is no publisher that a worker would wait for"
 
     def test_each_room_is_told_its_own(self) -> None:
         """In one room nothing asks for the partner, in the other its dispatch has no job."""

@@ -50,7 +50,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=damaged(), chunk=st.sampled_from((97, 1009, 8192)))
 def test_damage_never_crashes_and_chunks_do_not_matter(data: bytes, chunk: int, tmp_path: Path) -> None:
     path = _write(tmp_path, data)
@@ -63,7 +63,7 @@ def test_damage_never_crashes_and_chunks_do_not_matter(data: bytes, chunk: int, 
     assert all(proofs[event.place].text for event in events)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     # What a server says that could not read its configuration is no foreign text, and hypothesis finds it in the source.
     data=(st.binary(max_size=3000) | st.text(max_size=1000).map(str.encode)).filter(

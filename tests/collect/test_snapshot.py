@@ -122,7 +122,7 @@ def record(*fields: str) -> bytes:
     return f"2026-01-01T00:00:00.000Z\tINFO\tlivekit\trtc/room.go:1\tsomething\t{{{', '.join(fields)}}}\n".encode()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(SECRETS, FILLING), min_size=1, max_size=4),
     st.sampled_from(["bare", "docker json-file", "cri", "journald json", "compose", "fluent bit", "crlf"]),
@@ -141,7 +141,7 @@ def test_no_secret_survives_wherever_a_chunk_or_a_part_ends(
             assert part.encode() not in clean or len(part) < 12
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SECRETS, st.integers(MOST - 300, MOST + 300), st.integers(4096, 1 << 18))
 def test_a_line_that_never_ends_gives_nothing_away(planted: tuple[str, str], size: int, chunk: int) -> None:
     secret, field = planted

@@ -198,7 +198,7 @@ NAMES = st.sampled_from(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.dictionaries(NAMES, VALUES, max_size=6), st.dictionaries(st.text(max_size=8), VALUES, max_size=2))
 def test_any_claims_are_judged_without_a_crash(some: dict[str, Any], video: dict[str, Any]) -> None:
     """Whatever stands in the claims: the checks and the report go through, on every version."""
@@ -209,7 +209,7 @@ def test_any_claims_are_judged_without_a_crash(some: dict[str, Any], video: dict
     reported(gathered)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.dictionaries(
         st.sampled_from(
@@ -236,7 +236,7 @@ def test_any_edited_case_is_read(stored: dict[str, Any]) -> None:
     reported(gathered)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_a_damaged_token_never_stands_in_the_output(data: st.DataObject) -> None:
     """Cut, bit-flipped, or with something put in: said to be what it is, and not shown."""
@@ -257,7 +257,7 @@ def test_a_damaged_token_never_stands_in_the_output(data: st.DataObject) -> None
         assert piece not in out
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=200))
 def test_any_text_is_some_token_or_none(text: str) -> None:
     assert tokens_in(text)

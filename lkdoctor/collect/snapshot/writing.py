@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from lkdoctor.collect.case import CaseInputs
+from lkdoctor.collect.extras import lines_of
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.log.source import LogInput, Opened, open_input
 from lkdoctor.collect.server_api.exchanges import parse_line
@@ -23,8 +23,6 @@ from lkdoctor.redact import Redactor
 _SERVER_NAME: Final = re.compile(r"(?:server|livekit).*\.(?:log|txt|jsonl?)\b")
 _WORKER_NAME: Final = re.compile(r"(?:worker|agent).*\.(?:log|txt|jsonl?)\b")
 _PACKED: Final = re.compile(r"\.(?:gz|zst)$")
-_BLOCK: Final = 256 * 1024
-_LONGEST: Final = 64 << 20
 
 Track = Callable[[int], None]
 
@@ -55,26 +53,31 @@ class Writer:
                 self._case.leave_out(_base(note.name), why)
 
     def _log(self, given: LogInput, kind: str, name: str, cleaner: Cleaner) -> None:
-        try:
-            opened = open_input(given)
-        except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
-            self._case.leave_out(_base(given.name), f"cannot be opened: {error}")
-            return
-        try:
-            pieces = clean_log(_Tracked(opened, self._track), cleaner)
-            self._write(name, kind, pieces, cleaner, notes=opened.notes)
-        finally:
-            opened.close()
+        with self._opened(given) as opened:
+            if opened is not None:
+                pieces = clean_log(_Tracked(opened, self._track), cleaner)
+                self._write(name, kind, pieces, cleaner, opened.notes)
 
     def _dotenv(self, given: LogInput) -> None:
         cleaner = Cleaner(self._redactor, self._people)
+        with self._opened(given) as opened:
+            if opened is not None:
+                kept = _allowed(lines_of(opened), cleaner)
+                self._write(_base(given.name), "dotenv", kept, cleaner, opened.notes)
+
+    @contextmanager
+    def _opened(self, given: LogInput) -> Iterator[Opened | None]:
+        """The open file; None when it cannot be opened, which the manifest then says."""
         try:
             opened = open_input(given)
         except (OSError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
-            self._case.leave_out(_base(given.name), f"cannot be opened: {error}")
+            # The words of an OSError hold the whole path, which is nobody else's business.
+            why = getattr(error, "strerror", None) or error
+            self._case.leave_out(_base(given.name), self._redactor.mask(f"cannot be opened: {why}"))
+            yield None
             return
         try:
-            self._write(_base(given.name), "dotenv", _allowed(_lines(opened), cleaner), cleaner)
+            yield opened
         finally:
             opened.close()
 
@@ -82,29 +85,24 @@ class Writer:
         """API exchanges that came as files, each read and written again in lkdoctor's own form."""
         for extra in inputs.extras:
             if extra.kind == "api":
-                try:
-                    opened = open_input(extra.given)
-                except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
-                    self._case.leave_out(_base(extra.given.name), f"cannot be opened: {error}")
-                    continue
-                try:
-                    self.exchanges(_lines(opened))
-                finally:
-                    opened.close()
+                with self._opened(extra.given) as opened:
+                    if opened is not None:
+                        self.exchanges(lines_of(opened), opened.notes)
         self._learned(gathered)
 
-    def exchanges(self, lines: Iterable[bytes]) -> None:
-        """Lines of one `api.jsonl`."""
+    def exchanges(self, lines: Iterable[bytes], notes: list[str] | None = None) -> None:
+        """Lines of one `api.jsonl`; `notes` on their source may still grow while they are read."""
         cleaner = Cleaner(self._redactor, self._people)
         pieces = clean_lines(lines, cleaner, lambda line: parse_line(line).line())
-        self._write("api.jsonl", "api", pieces, cleaner)
+        self._write("api.jsonl", "api", pieces, cleaner, notes)
 
     def _learned(self, gathered: Gathered) -> None:
+        from lkdoctor.collect.connection import write_steps  # noqa: PLC0415
         from lkdoctor.collect.probe_file import write_probe  # noqa: PLC0415 - most cases have none
         from lkdoctor.collect.token import write_token  # noqa: PLC0415
 
         if gathered.steps:
-            self._text("connection.jsonl", "connection", (_step_line(one) for one in gathered.steps))
+            self._text("connection.jsonl", "connection", write_steps(gathered.steps))
         if gathered.probes:
             self._text("probe.jsonl", "probe", (write_probe(one).encode() for one in gathered.probes))
         for number, token in enumerate(gathered.tokens, 1):
@@ -143,12 +141,6 @@ class _Tracked:
         return count
 
 
-def _step_line(step: object) -> bytes:
-    plain = msgspec.to_builtins(step)
-    plain.pop("place", None)
-    return msgspec.json.encode(plain) + b"\n"
-
-
 def _allowed(lines: Iterable[bytes], cleaner: Cleaner) -> Iterator[bytes]:
     """Of a `.env` file only LiveKit's own variables: what else stands there is other programs' business."""
     for line in lines:
@@ -164,29 +156,6 @@ def _allowed(lines: Iterable[bytes], cleaner: Cleaner) -> Iterator[bytes]:
                 yield cleaner.data(bare) + b"\n"
         elif bare and not bare.startswith(b"#"):
             cleaner.dropped["variable that is not LiveKit's"] += 1
-
-
-def _lines(opened: Opened) -> Iterator[bytes]:
-    """Lines with their ends; nothing of a line that is longer than any exchange."""
-    buffer = bytearray(_BLOCK)
-    view = memoryview(buffer)
-    held = bytearray()
-    skipping = False
-    while have := opened.readinto(view):
-        start = 0
-        while (end := buffer.find(b"\n", start, have)) >= 0:
-            held += view[start : end + 1]
-            start = end + 1
-            if not skipping:
-                yield bytes(held)
-            skipping = False
-            held.clear()
-        held += view[start:have]
-        if len(held) > _LONGEST:
-            skipping = True
-            held.clear()
-    if held and not skipping:
-        yield bytes(held)
 
 
 def _input_of(note: SourceNote) -> LogInput:
