@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from lkdoctor.dispatch import rules
+from lkdoctor.dispatch import rules, token_rules
 from lkdoctor.dispatch.token_claims import SEEN
 from lkdoctor.dispatch.token_rules import Refusal
 from lkdoctor.dispatch.tokens import Token
@@ -22,15 +22,7 @@ def readable(evidence: Evidence) -> Iterator[Token]:
 
 def version_of(token: Token, evidence: Evidence) -> str:
     """The one server version that is known for the token; empty when none or several are."""
-    if token.server_version:
-        return token.server_version
-    known = {one.version for one in evidence.runs if one.version}
-    server = evidence.probes.server
-    if server is not None and server.is_cloud:
-        return ""  # its versions are those of another server
-    if server is not None and server.version:
-        known.add(server.version)
-    return known.pop() if len(known) == 1 else ""
+    return token_rules.version_of(token, evidence.runs, evidence.probes.server)
 
 
 def versions(token: Token, evidence: Evidence) -> tuple[str, ...]:

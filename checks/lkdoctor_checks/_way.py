@@ -61,6 +61,11 @@ class Walk:
         return f"{slash}{path}".rstrip("/")
 
     @property
+    def added_path(self) -> str:
+        """The path at the URL's end that programs add themselves, so that it stands there twice; empty without one."""
+        return next((one for one in ("/rtc", "/rtc/v1", "/agent", "/twirp") if self.prefix.endswith(one)), "")
+
+    @property
     def notes(self) -> list[str]:
         """What was noted on the URL and the credentials, as sentences."""
         notes = self.url.values.get("notes", []) if self.url is not None else []

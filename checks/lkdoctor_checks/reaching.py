@@ -84,7 +84,8 @@ def _what(step: Step, walk: way.Walk) -> str:
         case _, "gateway":
             return f"a proxy answers {step.status} for {step.target}, so the server behind it does not answer it"
         case _, "no-route" | "not-livekit" | "not-http":
-            return f"something answers there, and it is not LiveKit's API at this path{said}"
+            added = f"; it ends in {walk.added_path}, which programs add themselves" if walk.added_path else ""
+            return f"something answers there, and it is not LiveKit's API at this path{said}{added}"
         case _, "denied":
             return f"{step.target} is refused with {step.status}{said}, which are not livekit-server's words"
         case _:
@@ -151,6 +152,13 @@ def _unreachable_fix(step: Step, host: str, walk: way.Walk) -> Fix:
                 ),
                 commands=("curl -i http://127.0.0.1:7880/",),
                 verify=verify,
+            )
+        case _, "no-route" | "not-livekit" | "not-http" if walk.added_path:
+            shorter = walk.shown.rstrip("/").removesuffix(walk.added_path)
+            return Fix(
+                f"Take {walk.added_path} off the URL",
+                steps=(f"Write {shorter} wherever the URL is kept: SDKs add /rtc, /agent and /twirp themselves.",),
+                verify=(f"lkdoctor check --url {words.shell(shorter)}",),
             )
         case _, "no-route" | "not-livekit" | "not-http" | "denied":
             return Fix(

@@ -54,18 +54,12 @@ class OutputType(options.ParamType):
     metavar="A,B",
     help="Agents that belong into one room and talk to each other. Repeatable, once a group.",
 )
-@click.option(
-    "--fail-on",
-    type=click.Choice(["info", "warning", "error"]),
-    default="warning",
-    show_default=True,
-    help="Exit 1 from this severity on (findings of low confidence never count).",
-)
+@options.fail_on
 @click.option("--allow-inconclusive", is_flag=True, help="Exit 0 instead of 3 when the evidence cannot tell.")
-@click.option("--exit-zero", is_flag=True, help="Exit 0 whatever was found (not when something went wrong).")
+@options.exit_zero
 @click.option("--all", "list_all", is_flag=True, help="List every dispatch, also above 10,000.")
-@click.option("-q", "--quiet", is_flag=True, help="One line for the verdict and one for each finding.")
-@click.option("-v", "--verbose", is_flag=True, help="All proof, all rows, every check.")
+@options.quiet
+@options.verbose
 @options.look
 def command(
     paths: tuple[str, ...],

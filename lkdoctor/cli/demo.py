@@ -51,8 +51,8 @@ def cases() -> list[Case]:
 @click.argument("name", required=False)
 @click.option("--list", "listing", is_flag=True, help="List the recorded cases.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("-q", "--quiet", is_flag=True, help="One line for the verdict and one for each finding.")
-@click.option("-v", "--verbose", is_flag=True, help="All proof, all rows, every check.")
+@options.quiet
+@options.verbose
 @options.look
 def command(name: str | None, listing: bool, form: str, quiet: bool, verbose: bool, color: str) -> None:
     """Run `lkdoctor check` on a case that was recorded on a real livekit-server: no server, no key.

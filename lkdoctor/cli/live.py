@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lkdoctor.cli.interrupt import Interrupt
+from lkdoctor.cli.options import PROBE_WORDS
 from lkdoctor.cli.progress import Waiting
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.dispatch.model import SourceNote
@@ -24,7 +25,6 @@ Work = Callable[["Target", Gathered, Say], Coroutine[Any, Any, object]]
 
 Record = Callable[[bytes], object]
 
-PROBE_WORDS: Final = "the probe"
 _PROBE_SECONDS: Final = 60.0  # a canary waits for what the server does within its own times
 _SLACK: Final = 5.0  # s
 _TICK: Final = 0.1  # s

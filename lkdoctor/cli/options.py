@@ -23,9 +23,26 @@ else:
 _RELATIVE: Final = re.compile(r"([+-]?)(\d+(?:\.\d+)?)(s|m|h|d)")
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LIVE_TIMEOUT: Final = 20.0  # seconds
+PROBE_WORDS: Final = "the probe"  # how what is said of the probe begins; its gaps are known by it
 _EARLIEST_EPOCH: Final = 1e9  # a bare number below it is no Unix time of any LiveKit log
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+# Options that stand in several commands, each with the same words.
+key = click.option("--api-key", "key", metavar="KEY", help="[default: LIVEKIT_API_KEY, .env, lk's projects]")
+secret = click.option(
+    "--api-secret", "secret", metavar="SECRET", help="As the key. `ps` shows it: better in .env or its variable."
+)
+fail_on = click.option(
+    "--fail-on",
+    type=click.Choice(["info", "warning", "error"]),
+    default="warning",
+    show_default=True,
+    help="Exit 1 from this severity on (findings of low confidence never count).",
+)
+exit_zero = click.option("--exit-zero", is_flag=True, help="Exit 0 whatever was found (not when something went wrong).")
+quiet = click.option("-q", "--quiet", is_flag=True, help="One line for the verdict and one for each finding.")
+verbose = click.option("-v", "--verbose", is_flag=True, help="All proof, all rows, every check.")
 
 
 def catalogue() -> Catalogue:
@@ -168,13 +185,8 @@ def live(function: Command) -> Command:
             click.option("--url", metavar="URL", help="Ask this live server too: wss://livekit.example.com."),
             click.option("--project", metavar="NAME", help="Ask the server of this project of the `lk` command."),
             click.option("--live", "ask", is_flag=True, help="Ask the server that the environment or .env names."),
-            click.option("--api-key", "key", metavar="KEY", help="[default: LIVEKIT_API_KEY, .env, lk's projects]"),
-            click.option(
-                "--api-secret",
-                "secret",
-                metavar="SECRET",
-                help="As the key. `ps` shows it: better in .env or its variable.",
-            ),
+            key,
+            secret,
             click.option(
                 "--env-file", metavar="FILE", help="Read LIVEKIT_URL and the others from here, not from .env."
             ),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from lkdoctor.cli.interrupt import Interrupt
-from lkdoctor.cli.options import Live
+from lkdoctor.cli.options import PROBE_WORDS, Live
 from lkdoctor.cli.progress import Progress
 from lkdoctor.collect.case import CaseInputs, read_other
 from lkdoctor.collect.gathered import Gathered
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 # What describes a case is no evidence in it.
 OWN_FILES = frozenset({"scenario", "manifest", "config"})
-_PROBE = "the probe"  # how the gaps of the probe begin
 EVIDENCE = frozenset({"server_log", "worker_log", "api", "connection", "probe", "token"})  # what this version reads
 
 
@@ -122,7 +121,7 @@ def collect(wish: Wish, spare: Iterable[str] = ()) -> Collected:
         raise InputError(mask(unknown))
     reasons = () if used else tuple(f"{one.name}: {one.unusable}" for one in stories.sources if one.unusable)
     # A log shows what the API would have shown; nothing shows what a probe would have.
-    open_ends = [one for one in gaps if "server_log" not in used or one.startswith(_PROBE)]
+    open_ends = [one for one in gaps if "server_log" not in used or one.startswith(PROBE_WORDS)]
     return Collected(
         stories, logs, gathered, started_at, interrupt.asked, reasons, tuple(open_ends), target, worker_logs
     )
@@ -175,7 +174,7 @@ def learn(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interru
     gaps = recorded_gaps(wish.paths)
     # A recorded probe that ended early is a gap as the live one was; a case's own list may have it already.
     errors = [one.error.rstrip(".") for one in gathered.probes if one.error]
-    gaps += [f"{_PROBE} ended early: {error}." for error in errors if not any(error in gap for gap in gaps)]
+    gaps += [f"{PROBE_WORDS} ended early: {error}." for error in errors if not any(error in gap for gap in gaps)]
     if wish.live.asked or wish.tokens:
         from lkdoctor.cli import live  # what talks to servers is heavy
         from lkdoctor.collect.credentials import CredentialsError

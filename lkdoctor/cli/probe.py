@@ -29,10 +29,8 @@ _VISIT_SECONDS: Final = 45.0  # of one test call besides its two time-outs
 @click.argument("agents", nargs=-1, metavar="[AGENT]...")
 @click.option("--url", metavar="URL", help="The server: wss://livekit.example.com [default: LIVEKIT_URL, .env, lk]")
 @click.option("--project", metavar="NAME", help="The server of this project of the `lk` command.")
-@click.option("--api-key", "key", metavar="KEY", help="[default: LIVEKIT_API_KEY, .env, lk's projects]")
-@click.option(
-    "--api-secret", "secret", metavar="SECRET", help="As the key. `ps` shows it: better in .env or its variable."
-)
+@options.key
+@options.secret
 @click.option(
     "--times",
     type=click.IntRange(1, MOST),
@@ -60,17 +58,11 @@ _VISIT_SECONDS: Final = 45.0  # of one test call besides its two time-outs
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before calling an agent or removing rooms.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="On stdout.")
 @click.option("-o", "--output", "outputs", type=OutputType(), multiple=True, help="Write this too. Repeatable.")
-@click.option(
-    "--fail-on",
-    type=click.Choice(["info", "warning", "error"]),
-    default="warning",
-    show_default=True,
-    help="Exit 1 from this severity on (findings of low confidence never count).",
-)
+@options.fail_on
 @click.option("--allow-inconclusive", is_flag=True, help="Exit 0 instead of 3 when the probe could not tell.")
-@click.option("--exit-zero", is_flag=True, help="Exit 0 whatever was found (not when something went wrong).")
-@click.option("-q", "--quiet", is_flag=True, help="One line for the verdict and one for each finding.")
-@click.option("-v", "--verbose", is_flag=True, help="All proof, all rows, every check.")
+@options.exit_zero
+@options.quiet
+@options.verbose
 @options.look
 def command(
     agents: tuple[str, ...],
@@ -168,14 +160,23 @@ def _consistent(names: tuple[str, ...], *, cleanup: bool, no_canary: bool, for_a
 def _price(names: tuple[str, ...], times: int, target: Target) -> str:
     """What the test calls cost and touch."""
     called = f"{', '.join(names)} {'once' if times == 1 else f'{times} times'}"
-    rooms = "one room" if times == 1 else f"{times} rooms, one after the other"
-    return (
-        f"This calls {called} on {target.url} (URL from {target.origins.get('url', 'an option')}).\n"
-        "  - It runs the agent's code: its models, speech and telephony services may cost money.\n"
-        f"  - It makes {rooms} (lkdoctor-probe-…), each with a visible person and a silent microphone; your webhooks get\n"
-        "    room_started, participant_joined, track_published and the like. The rooms are deleted at the end.\n"
-        "  - No other agent is called."
+    rooms = (
+        "one room (lkdoctor-probe-…)," if times == 1 else f"{times} rooms (lkdoctor-probe-…), one after the other, each"
     )
+    gone = "The room is deleted" if times == 1 else "The rooms are deleted"
+    from lkdoctor.report.screen import Screen, width_of
+
+    screen = Screen(width_of(sys.stderr), color=False)
+    points = (
+        "It runs the agent's code: its models, speech and telephony services may cost money.",
+        (
+            f"It makes {rooms} with a visible person and a silent microphone; your webhooks get room_started, "
+            f"participant_joined, track_published and the like. {gone} at the end."
+        ),
+        "No other agent is called.",
+    )
+    lines = screen.wrap(f"This calls {called} on {target.url} (URL from {target.origins.get('url', 'an option')}).")
+    return "\n".join(lines + [line for point in points for line in screen.wrap(point, "  - ")])
 
 
 def _ask(told: str, *, yes: bool) -> None:
@@ -236,8 +237,10 @@ def _collect(wish: Wish, target: Target, request: Request, *, with_canary: bool)
     started_at = time.time()
     gathered = Gathered()
     asked = [
-        live.Collector("connection", "the connection", connection.collect, options.LIVE_TIMEOUT),
-        live.Collector("probe", live.PROBE_WORDS, probe_collect(request, with_canary=with_canary), seconds_of(request)),
+        live.Collector("connection", "the connection", connection.walk, options.LIVE_TIMEOUT),
+        live.Collector(
+            "probe", options.PROBE_WORDS, probe_collect(request, with_canary=with_canary), seconds_of(request)
+        ),
     ]
     with Interrupt() as interrupt:
         gaps = live.ask(target, asked, gathered, interrupt, quiet=wish.quiet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -160,5 +161,5 @@ def _told(target: Path, manifest: dict[str, Any]) -> list[str]:
         more = f", {counted(dropped, 'line')} left out" if dropped else ""
         lines.append(f"  {one['name']}  {one['kind'].replace('_', ' ')}, {one['bytes']:,} bytes{more}")
     lines.append(f"Masked, each time counted: {', '.join(words) or 'nothing'}; case.json says what in which file.")
-    lines.append(f"Look into it before you send it. `lkdoctor check {target}` reads it.")
+    lines.append(f"Look into it before you send it. `lkdoctor check {shlex.quote(str(target))}` reads it.")
     return lines

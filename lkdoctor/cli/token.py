@@ -56,13 +56,8 @@ def credentials(function: Command) -> Command:
     """The options that name the key and the secret; without them the environment, .env files and lk's projects are used."""
     for option in reversed(
         [
-            click.option("--api-key", "key", metavar="KEY", help="[default: LIVEKIT_API_KEY, .env, lk's projects]"),
-            click.option(
-                "--api-secret",
-                "secret",
-                metavar="SECRET",
-                help="As the key. `ps` shows it: better in .env or its variable.",
-            ),
+            options.key,
+            options.secret,
             click.option("--project", metavar="NAME", help="Key and secret of this project of the `lk` command."),
             click.option("--server-version", type=VersionType(), help="The server that it is for [default: any]."),
         ]
@@ -80,16 +75,10 @@ def command() -> None:
 @click.argument("tokens", nargs=-1, required=True, metavar="TOKEN|FILE|-...")
 @credentials
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option(
-    "--fail-on",
-    type=click.Choice(["info", "warning", "error"]),
-    default="warning",
-    show_default=True,
-    help="Exit 1 from this severity on.",
-)
-@click.option("--exit-zero", is_flag=True, help="Exit 0 whatever was found.")
-@click.option("-q", "--quiet", is_flag=True, help="One line for the verdict and one for each finding.")
-@click.option("-v", "--verbose", is_flag=True, help="All proof and every check.")
+@options.fail_on
+@options.exit_zero
+@options.quiet
+@options.verbose
 @options.look
 def inspect(
     tokens: tuple[str, ...],

@@ -49,11 +49,6 @@ _TOKEN_TROUBLES: Final = frozenset({"key", "secret", "expired", "early", "token"
 _LATER: Final[dict[StepName, str]] = {"tls": "", "http": "/", "twirp": "API", "upgrade": "/agent and /rtc"}
 
 
-async def collect(target: Target, gathered: Gathered, say: Say) -> None:
-    """`walk`, as the collectors of a live check are called."""
-    await walk(target, gathered, say)
-
-
 async def walk(target: Target, gathered: Gathered, say: Say, timeout: float = STEP_SECONDS) -> None:
     """Append a `Step` for everything that is tried; `timeout` is for each, in seconds. Raises nothing for a bad server.
 

@@ -242,7 +242,7 @@ def _contradictions(search: _Search, address: Address) -> Iterator[str]:
             yield f"{other.origin} gives another {words} than {used.origin}, which is used{shown}."
     key, secret = search.first("key"), search.first("secret")
     if key and secret and _file(key.origin) != _file(secret.origin):
-        yield f"The key is from {key.origin} and the secret from {secret.origin}: they must belong together."
+        yield f"The key is from {key.origin} and the secret from {secret.origin}; the two must belong together."
 
 
 def _same(what: str, one: str, used: str, address: Address) -> bool:

@@ -5,12 +5,14 @@ Seen on 1.13.5, 1.11.0, 1.9.12 and 1.8.4 by joining with such tokens (`tests/liv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from lkdoctor.dispatch import rules, token_claims
+from lkdoctor.dispatch.model import ServerRun
 from lkdoctor.dispatch.predict import AgentWanted
+from lkdoctor.dispatch.probes import LiveServer
 from lkdoctor.dispatch.token_claims import SEEN
 from lkdoctor.dispatch.tokens import Token
 
@@ -52,6 +54,21 @@ class Fate:
     preset: str = ""  # its agents, which stand in the server's configuration, come instead
     dependent: bool = False  # does not keep the room open and raises no participant job
     hidden: bool = False
+
+
+def version_of(token: Token, runs: Iterable[ServerRun], server: LiveServer | None) -> str:
+    """The one server version that is known for the token; empty when none or several are.
+
+    What the user or the case says of the token goes before what the logs (`runs`) and the live `server` say.
+    """
+    if token.server_version:
+        return token.server_version
+    if server is not None and server.is_cloud:
+        return ""  # its versions are those of another server
+    known = {one.version for one in runs if one.version}
+    if server is not None and server.version:
+        known.add(server.version)
+    return known.pop() if len(known) == 1 else ""
 
 
 def purpose(claims: Mapping[str, Any]) -> Purpose:

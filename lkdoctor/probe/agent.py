@@ -111,12 +111,11 @@ class _Visit:
         source, started = f"{SOURCE} of {self.target.url}", time.time()
         for name in self.request.names:
             place = Place(source, path=f"{self.room.name}/{name}")
-            run = ProbeRun("agent", name, self.room.name, place, started, number=self.number)
-            run.deployment, run.mine, run.server = (
-                self.request.deployment,
-                list(self.request.mine),
-                self.gathered.server,
-            )
+            run = ProbeRun(
+                "agent", name, self.room.name, place, started,
+                number=self.number, deployment=self.request.deployment, mine=list(self.request.mine),
+                server=self.gathered.server,
+            )  # fmt: skip
             self.watched.append(_Watched(Recorder.begin(run, self.target, self.gathered, self.say)))
         try:
             await self._watch()

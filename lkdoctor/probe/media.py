@@ -27,7 +27,7 @@ def missing() -> str:
         there = False
     if there:
         return ""
-    return "the package `livekit` is not installed, so nobody joined (pip install 'lkdoctor[probe]')"
+    return "the package `livekit` is not installed, so nobody joined (pip install livekit)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,11 +119,20 @@ def _ms(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
-def server(told: doc.Server | None, credentials: dict[str, str], screen: Screen) -> list[str]:
-    """Which server was asked, what it says of itself, and where address and key came from."""
+def server(
+    told: doc.Server | None, credentials: dict[str, str], screen: Screen, logged: Iterable[str | None] = ()
+) -> list[str]:
+    """Which server was asked, what it says of itself, and where address and key came from; `logged` are the versions
+    that logs tell."""
     if told is None:
         return []
-    words = [f"livekit-server {told.version}" if told.version else "version not known (`--probe` learns it)"]
+    versions = sorted({one for one in logged if one})
+    unknown = (
+        f"livekit-server {versions[0]} (by the log)"
+        if len(versions) == 1
+        else "version not known (`--probe` learns it)"
+    )
+    words = [f"livekit-server {told.version}" if told.version else unknown]
     if told.edition:
         words.append(f"{told.edition} edition")
     if told.node_id:

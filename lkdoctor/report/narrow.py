@@ -63,7 +63,9 @@ def _by_subject(stories: Stories, diagnosis: Diagnosis, settings: Settings) -> t
 
     kept = [one for one in stories.dispatches if wanted(one)]
     their_rooms = {one.room for one in kept} | rooms
-    their_agents = {one.agent_name for one in kept} | agents
+    # Who is expected is asked about, most of all where no dispatch names it.
+    expected = {*stories.wanted.agents, *(name for group in stories.wanted.together for name in group)}
+    their_agents = {one.agent_name for one in kept} | agents | expected
 
     def about(subject: Subject) -> bool:
         if subject.room and subject.room not in their_rooms:
@@ -71,7 +73,14 @@ def _by_subject(stories: Stories, diagnosis: Diagnosis, settings: Settings) -> t
         return subject.agent_name is None or subject.agent_name in their_agents
 
     def keep(one: Finding) -> bool:
-        return any(about(subject) for subject in one.folds) if one.folds else about(one.subject)
+        # What a token or a call asked for in vain has no dispatch in the room; the finding names the room itself.
+        named = one.values.get("rooms")
+        mine = isinstance(named, (list, tuple)) and not rooms.isdisjoint(named)
+        if mine and (not agents or one.subject.agent_name in agents):
+            return True
+        # The dispatches say which rooms a finding is about; what else it accounts for has no room.
+        placed = [subject for subject in one.folds if subject.room]
+        return any(about(subject) for subject in placed or one.folds or (one.subject,))
 
     stories = replace(stories, dispatches=kept, folded={})
     return stories, replace(

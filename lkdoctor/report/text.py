@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from heapq import nsmallest
@@ -59,9 +60,12 @@ class Text:
 
     def brief(self) -> list[str]:
         """One line for the verdict and one for each finding."""
-        lines = [self._verdict_line()]
+        lines = [self._verdict_line().replace("What to fetch stands below", "Without -q it says what to fetch")]
+        lines[0] = lines[0].replace(
+            "what this evidence cannot tell stands below", "without -q it says what it cannot tell"
+        )
         for one in self.report.findings:
-            times = f" ({one.count:,} times)" if one.count > 1 else ""
+            times = _times(one)
             mark = self.screen.paint(one.severity, one.severity)
             lines.append(f"{mark} {one.code} {one.name}: {clean(one.message)}{times}")
         return lines
@@ -277,7 +281,7 @@ class Text:
         """What only a live server or a token tells: one part each."""
         report = self.report
         return [
-            live.server(report.server, report.credentials, self.screen),
+            live.server(report.server, report.credentials, self.screen, {one.server_version for one in report.sources}),
             live.connection(report.connection, self.screen, verbose=self.verbose),
             probes.lines(self.screen, report.probes),
         ]
@@ -285,7 +289,7 @@ class Text:
     def _worth_knowing(self, infos: Iterable[Finding]) -> list[str]:
         lines: list[str] = []
         for one in infos:
-            times = f" ({one.count:,} times)" if one.count > 1 else ""
+            times = _times(one)
             lines += self.screen.wrap(f"{one.code} {one.name}: {one.message}{times}", "  - ")
             if self.verbose:
                 lines += self._proof(one.proof, "    ")
@@ -338,6 +342,12 @@ def _grouped(dispatches: Iterable[Dispatch]) -> dict[tuple[str, str], list[Dispa
         if open_question(one):
             groups.setdefault((one.reason or "the evidence does not show its end", one.missing), []).append(one)
     return groups
+
+
+def _times(one: Finding) -> str:
+    """How often, unless the message says it."""
+    told = one.count < 2 or re.search(rf"(?<![\d,]){one.count:,}(?![\d,])", one.message)
+    return "" if told else f" ({one.count:,} times)"
 
 
 def _some(names: list[str], limit: int = 3) -> str:

@@ -79,15 +79,7 @@ class ShownToken(msgspec.Struct, frozen=True):
 
 def version_of(token: Token, stories: Stories) -> str:
     """The one server version that is known for the token, empty when none or several are."""
-    if token.server_version:
-        return token.server_version
-    known = {one.version for one in stories.runs if one.version}
-    server = stories.server
-    if server is not None and server.is_cloud:
-        return ""  # its versions are those of another server
-    if server is not None and server.version:
-        known.add(server.version)
-    return known.pop() if len(known) == 1 else ""
+    return token_rules.version_of(token, stories.runs, stories.server)
 
 
 def shown(token: Token, version: str, redactor: Redactor) -> ShownToken:

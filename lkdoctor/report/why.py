@@ -19,6 +19,7 @@ from lkdoctor.report.words import clock, counted, looked_at
 from lkdoctor.report.worker_timeline import worker_happenings
 
 MOST: Final = 200  # happenings told without -v
+CUT: Final = 20  # rooms that a finding's values name at most
 FEW: Final = 8  # workers that are all named when nobody served the name asked for
 WORDS: Final = {
     "room": "room",
@@ -122,9 +123,12 @@ class Story:
         writer = Text(report, screen, verbose)
         rooms = {one.room for one in self.dispatches}
         names = {one.agent_name for one in self.dispatches}
+        placed = bool({"room", "job", "dispatch", "participant"} & set(self.kinds))
         lines: list[str] = []
         for one in report.findings:
             subject = one.subject
+            if placed and rooms and _elsewhere(one.values.get("rooms"), rooms):
+                continue
             told = self.subject in {subject.room, subject.agent_name, subject.id} or (
                 self.subject in one.message or (subject.agent_name in names and subject.room in rooms | {""})
             )
@@ -138,6 +142,11 @@ def _chosen(one: Happening, quotes: Mapping[Place, Quoted]) -> Quoted | None:
     found = [quotes[place] for place in one.places if place in quotes]
     proving = [quote for quote in found if any(word and word in quote.text for word in one.says)]
     return proving[0] if proving else found[0] if found and not one.says else None
+
+
+def _elsewhere(named: object, rooms: set[str]) -> bool:
+    """Is a finding about other rooms only, though the same worker stands in its proof? A full list may have been cut."""
+    return isinstance(named, list) and 0 < len(named) < CUT and not rooms.intersection(named)
 
 
 def _touches(offset: int | None, source: str, story: Story) -> bool:

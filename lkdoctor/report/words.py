@@ -100,7 +100,16 @@ def _verdict(report: Report) -> str:
         if "server_log" not in kinds:
             return "No fault found, and nothing to judge: the server has no agent dispatches now."
         return "No fault found, and nothing to judge: no agent was dispatched in this evidence."
-    return f"No fault found in {counted(report.totals.dispatches, 'dispatch', 'dispatches')}."
+    return f"No fault found in {counted(report.totals.dispatches, 'dispatch', 'dispatches')}{_doubts(report)}."
+
+
+def _doubts(report: Report) -> str:
+    """What keeps "no fault found" from being the whole answer, as a part of that sentence."""
+    young = sum(one.outcome == "pending" and bool(one.agent_name) for one in bare(report.dispatches))
+    doubts = [f"{young:,} {'is' if young == 1 else 'are'} too young to judge"] if young else []
+    if report.questions:
+        doubts.append("what this evidence cannot tell stands below")
+    return "".join(f"; {one}" for one in doubts)
 
 
 def _outside(report: Report) -> str:

@@ -75,6 +75,27 @@ def test_narrowing_to_a_room_and_an_agent() -> None:
     assert {one["agent_name"] for one in busy["dispatches"]} == {"inbound-agent"}
 
 
+def test_the_cause_in_another_room_is_left_out_though_its_agent_is_in_this_one() -> None:
+    here = checked(FAULTY, case("no-headroom-1-13-5"), "--room", "busy-room")
+    assert "inbound-agent" in {one["agent_name"] for one in here["dispatches"]}  # whose name the other room missed
+    assert "LKD303" in codes(here)
+    assert "LKD202" not in codes(here)
+
+
+def test_an_expected_agent_is_told_of_in_a_chosen_room() -> None:
+    expected = ("--expect", "support-agent", "--room", "support-call-7")
+    found = checked(case("listed-chosen-room"), *expected)
+    assert codes(found) == ["LKD310"]
+
+
+@pytest.mark.parametrize("name", ["listed-token-ignored", "listed-token-not-used-yet"])
+def test_what_a_token_asks_for_in_a_chosen_room_is_told(name: str) -> None:
+    folder = case(name)
+    every = checked(folder)
+    [found] = [one for one in every["findings"] if one["code"] == "LKD307"]
+    assert codes(checked(folder, "--room", found["values"]["rooms"][0])) == codes(every)
+
+
 def test_a_selected_symptom_keeps_its_cause() -> None:
     found = checked(FAULTY, "--select", "LKD301")
     assert codes(found) == ["LKD202"]

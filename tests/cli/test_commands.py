@@ -62,6 +62,11 @@ class TestWhy:
         assert "got no agent: nobody served that name" in text
         assert "ERROR LKD202 name-near-miss" in text
 
+    def test_the_fault_of_another_room_is_not_told(self) -> None:
+        folder = case("load-comes-and-goes")
+        assert "LKD303" in call("why", "support-call-1", folder).stdout
+        assert "LKD303" not in call("why", "support-call-2", folder).stdout
+
     def test_an_unknown_subject(self) -> None:
         ran = call("why", "suport-call-7", FAULTY)
         assert ran.exit_code == 2

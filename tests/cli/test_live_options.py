@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -21,9 +22,16 @@ SECRET = "PLANTED-secret-of-the-tests-0123456789"
 KEYS = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": SECRET}
 
 
+class Silent(NamedTuple):
+    """The port, and the connections that were taken."""
+
+    port: int
+    held: list[socket.socket]
+
+
 @pytest.fixture
-def silent() -> Iterator[int]:
-    """The port of a program that takes every connection and never says a word."""
+def silent() -> Iterator[Silent]:
+    """A program that takes every connection and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         held: list[socket.socket] = []
 
@@ -36,7 +44,7 @@ def silent() -> Iterator[int]:
 
         thread = threading.Thread(target=accept, daemon=True)
         thread.start()
-        yield int(server.getsockname()[1])
+        yield Silent(int(server.getsockname()[1]), held)
         server.shutdown(socket.SHUT_RDWR)
         for one in held:
             one.close()
@@ -129,9 +137,9 @@ def test_a_secret_on_the_command_line_is_used_hinted_at_and_not_shown(closed: in
     assert "--api-secret shows the secret in `ps`" in ran.err
 
 
-def test_a_server_that_never_answers_ends_in_time_and_is_no_health(silent: int, tmp_path: Path) -> None:
+def test_a_server_that_never_answers_ends_in_time_and_is_no_health(silent: Silent, tmp_path: Path) -> None:
     began = time.monotonic()
-    url = f"ws://127.0.0.1:{silent}"
+    url = f"ws://127.0.0.1:{silent.port}"
     ran = checked("--url", url, "--timeout", "2", "--format", "json", cwd=tmp_path, **KEYS)
     report = json.loads(ran.out)
     assert ran.status in {1, 3}
@@ -141,7 +149,7 @@ def test_a_server_that_never_answers_ends_in_time_and_is_no_health(silent: int, 
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_ctrl_c_while_a_server_is_waited_for(form: str, silent: int, tmp_path: Path) -> None:
+def test_ctrl_c_while_a_server_is_waited_for(form: str, silent: Silent, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [
             sys.executable,
@@ -150,7 +158,7 @@ def test_ctrl_c_while_a_server_is_waited_for(form: str, silent: int, tmp_path: P
             "check",
             str(FAULTY / "server.log"),
             "--url",
-            f"ws://127.0.0.1:{silent}",
+            f"ws://127.0.0.1:{silent.port}",
             "--format",
             form,
         ],
@@ -159,7 +167,11 @@ def test_ctrl_c_while_a_server_is_waited_for(form: str, silent: int, tmp_path: P
         cwd=tmp_path,
         env=environment(**KEYS, HOME=str(tmp_path)),
     )
-    time.sleep(3.0)
+    until = time.monotonic() + 30
+    while not silent.held:
+        assert time.monotonic() < until, "nothing was asked"
+        time.sleep(0.05)
+    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err.decode()

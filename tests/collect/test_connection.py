@@ -186,3 +186,14 @@ def test_several_walks_in_one_report() -> None:
         104: "reach-key-unknown",
         101: "reach-nothing-listens",
     }
+
+
+@pytest.mark.parametrize("added", ["/rtc", "/agent", "/rtc/v1"])
+def test_a_path_that_programs_add_is_taken_off(added: str) -> None:
+    words = b"".join(lines_of(FIXTURES / "reach-wrong-path")).replace(b"/livekit", added.encode())
+    gathered = read(words.splitlines(keepends=True))
+    [found] = diagnose(gathered.steps, gathered).findings
+    assert f"it ends in {added}, which programs add themselves" in found.message
+    [fix] = found.fixes
+    assert fix.title == f"Take {added} off the URL"
+    assert fix.verify == ("lkdoctor check --url ws://127.0.0.1:55123",)

@@ -81,7 +81,7 @@ def test_key_and_secret_of_two_places(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(f"LIVEKIT_API_SECRET={SECRET}\n")
     target = find(tmp_path, {"LIVEKIT_API_KEY": "k"}, url="ws://h")
     assert target.notes == (
-        f"The key is from environment LIVEKIT_API_KEY and the secret from {tmp_path}/.env line 1: they must belong together.",
+        f"The key is from environment LIVEKIT_API_KEY and the secret from {tmp_path}/.env line 1; the two must belong together.",
     )
 
 
@@ -236,6 +236,22 @@ def test_what_is_no_url(tmp_path: Path, written: str) -> None:
     with pytest.raises(CredentialsError) as caught:
         find(tmp_path, url=written, key="k", secret=SECRET)
     assert "--url" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "password", ["PLANTED@PLANTED", "PLANTED/PLANTED", "PLANTED#PLANTED", "p/?PLANTED", "\u2100PLANTED"]
+)
+@pytest.mark.parametrize(
+    "form", ["wss://user:{}@lk.example.com", "user:{}@lk.example.com/p", "wss://a@b:{}@lk.example.com"]
+)
+def test_an_unquoted_password_is_in_no_error(form: str, password: str) -> None:
+    written = form.format(password)
+    try:
+        said = repr(parse(written))
+    except AddressError as error:
+        said = str(error)
+    assert "PLANTED" not in said
+    assert "PLANTED" not in mask(f"refused: {written}")
 
 
 @given(st.text(max_size=60))

@@ -385,7 +385,7 @@ def test_without_the_media_package(tmp_path: Path) -> None:
             status, report = await ended(process)
             canary, served, not_called = report["probes"]
             assert steps(canary)["joined"]["trouble"] == "not-tested"
-            assert "lkdoctor[probe]" in steps(canary)["joined"]["detail"]
+            assert "pip install livekit" in steps(canary)["joined"]["detail"]
             assert canary["refused_load"] == 0.7
             assert steps(served)["joined"]["ok"]
             assert steps(served)["audio"]["trouble"] == "not-tested"

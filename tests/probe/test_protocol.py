@@ -119,13 +119,13 @@ def test_closed_later() -> None:
 
     async def once(socket: web.WebSocketResponse) -> None:
         closing = asyncio.create_task(registering(socket))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.0)
         closing.cancel()
 
     async def work(socket: AgentSocket) -> None:
         await socket.register()
         with pytest.raises(ProbeError, match="closed the socket") as raised:
-            await asyncio.wait_for(socket.first_job(30), 3)
+            await asyncio.wait_for(socket.first_job(60), 20)
         assert raised.value.trouble == "lost"
         with pytest.raises(ProbeError, match="closed the socket"):
             await socket.report(0.5)

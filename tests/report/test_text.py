@@ -31,6 +31,31 @@ def test_nothing_is_wider_than_the_screen(folder: Path, width: int, verbose: boo
             assert len(line) <= width, line
 
 
+@pytest.mark.parametrize(
+    ("name", "full", "quiet"),
+    [
+        (
+            "listed-agent-left",
+            "No fault found in 1 dispatch; what this evidence cannot tell stands below.",
+            "No fault found in 1 dispatch; without -q it says what it cannot tell.",
+        ),
+        (
+            "listed-pending",
+            "No fault found in 1 dispatch; 1 is too young to judge.",
+            "No fault found in 1 dispatch; 1 is too young to judge.",
+        ),
+    ],
+)
+def test_doubts_stand_in_the_verdict(name: str, full: str, quiet: str) -> None:
+    assert text_of(case(name)).splitlines()[0] == full
+    assert text_of(case(name), quiet=True).splitlines()[0] == quiet
+
+
+def test_what_is_not_shown_is_not_said_to_stand_below() -> None:
+    assert "What to fetch stands below." in " ".join(text_of(case("listed-partner-not-assigned")).split())
+    assert "Without -q it says what to fetch." in text_of(case("listed-partner-not-assigned"), quiet=True)
+
+
 @pytest.mark.parametrize("folder", CASES, ids=lambda one: one.name)
 def test_the_verdict_comes_first(folder: Path) -> None:
     report = report_of(folder)

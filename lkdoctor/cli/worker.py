@@ -1,0 +1,149 @@
+"""`lkdoctor worker`: the reference worker, and batches of conversations between two of its agents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from lkdoctor.collect.target import Target
+
+
+class _RefusedError(click.ClickException):
+    exit_code = 2
+
+
+@click.command("worker")
+@click.option("--name", default="", metavar="NAME", help="The agent name, one for all replicas of a deployment.")
+@click.option("--auto-dispatch", is_flag=True, help="Register without a name: one such worker gets each new room.")
+@click.option("--role", metavar="ROLE", help="Role of jobs whose metadata names none [default: the agent name].")
+@click.option("--zero-load", is_flag=True, help="Always report load 0: for one worker that shall never be refused.")
+@click.option("--stt", default="offline", show_default=True, metavar="MODEL", help="As deepgram/nova-3.")
+@click.option("--llm", default="offline", show_default=True, metavar="MODEL", help="As openai/gpt-4o-mini.")
+@click.option("--tts", default="offline", show_default=True, metavar="MODEL", help="As openai/gpt-4o-mini-tts.")
+@click.option("--voice", "voices", multiple=True, metavar="ROLE=VOICE", help="Voice of a role. Repeatable.")
+@click.option("--turns", default=6, show_default=True, type=click.IntRange(1), help="Turns of two agents with models.")
+@click.option("--log-text", is_flag=True, help="Write real speech into the log (the offline voice's words always are).")
+@click.option("--http-host", default="127.0.0.1", show_default=True, help="Where its HTTP endpoint listens.")
+@click.option("--http-port", default=8081, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
+@click.option("--idle", default=2, show_default=True, type=click.IntRange(0, 32), help="Processes kept warm.")
+@click.option("--drain", default=60, show_default=True, type=click.IntRange(1), help="Seconds for jobs when stopped.")
+@click.option("--url", metavar="URL", help="The server: wss://livekit.example.com [default: LIVEKIT_URL, .env, lk]")
+@click.option("--project", metavar="NAME", help="The server of this project of the `lk` command.")
+@click.option("--api-key", metavar="KEY", help="[default: LIVEKIT_API_KEY, .env, lk's projects]")
+@click.option("--api-secret", metavar="SECRET", help="As the key. `ps` shows it: better in .env or its variable.")
+@click.option("--conversations", type=click.IntRange(1, 10_000), metavar="N", help="Run N conversations and report.")
+@click.option("--parallel", default=2, show_default=True, type=click.IntRange(1, 100), metavar="M", help="At once.")
+@click.option("--shape", type=click.Choice(["a", "b", "c"]), default="b", show_default=True, help="See docs/worker.md.")
+@click.option("--lines", default=2, show_default=True, type=click.IntRange(1, 50), help="Words a conversation.")
+@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(5), help="For one conversation.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("-o", "folder", type=click.Path(file_okay=False), metavar="DIR", help="Write the batch as a case.")
+@click.option("--until-stdin-closes", is_flag=True, hidden=True)
+def command(**given: Any) -> None:
+    """Run a LiveKit agent that simply works; or prove that two agents hear each other, many times over.
+
+    Without --conversations it serves jobs until it is stopped (Ctrl-C). With it, it starts the workers that it needs, lets
+    N pairs of agents talk in rooms of their own, and tells who came and who heard what; exit status 1 when one failed.
+    """
+    from lkdoctor.collect.credentials import CredentialsError, resolve
+
+    try:
+        import lkdoctor.worker.server  # noqa: F401 - here, so that a missing extra is told once
+    except ImportError as error:
+        lacks = (
+            f"{error.name}, which is not installed" if isinstance(error, ModuleNotFoundError) else f"newer ({error})"
+        )
+        raise click.UsageError(f"the reference worker needs {lacks}: pip install -U 'lkdoctor[worker]'") from None
+    batch = given["conversations"] is not None
+    if batch and (given["name"] or given["auto_dispatch"]):
+        raise click.UsageError("--conversations names its workers itself: leave out --name and --auto-dispatch")
+    if not batch and bool(given["name"]) == given["auto_dispatch"]:
+        raise click.UsageError(
+            "give --name NAME, the agent name that dispatches and tokens ask for (one for all replicas of a deployment); "
+            "or --auto-dispatch for a worker without a name, which gets new rooms unasked"
+        )
+    try:
+        target = resolve(url=given["url"], key=given["api_key"], secret=given["api_secret"], project=given["project"])
+    except CredentialsError as error:
+        raise click.UsageError(str(error)) from None
+    click.get_current_context().exit(_converse(target, given) if batch else _serve(target, given))
+
+
+def _serve(target: Target, given: dict[str, Any]) -> int:
+    import asyncio
+
+    from livekit.agents.cli.log import setup_logging
+
+    from lkdoctor.cli import output
+    from lkdoctor.worker import server
+    from lkdoctor.worker.settings import VOICES, Settings
+
+    settings = Settings(
+        role=given["role"] or given["name"] or "agent",
+        stt=given["stt"],
+        llm=given["llm"],
+        tts=given["tts"],
+        voices=tuple({**VOICES, **_voices(given["voices"])}.items()),
+        turns=given["turns"],
+        log_text=given["log_text"],
+    )
+    plan = server.Deployment(
+        given["name"],
+        settings,
+        zero_load=given["zero_load"],
+        host=given["http_host"],
+        port=given["http_port"],
+        idle=given["idle"],
+        drain=given["drain"],
+    )
+    for note in target.notes:
+        output.hint(note)
+    setup_logging("INFO", devmode=False, console=False)
+    try:
+        return asyncio.run(server.run(target, plan, output.hint, until_stdin_closes=given["until_stdin_closes"]))
+    except server.RefusedError as error:
+        raise _RefusedError(str(error)) from None
+
+
+def _voices(given: tuple[str, ...]) -> dict[str, str]:
+    pairs = [one.partition("=") for one in given]
+    if any(not role or not voice for role, _, voice in pairs):
+        raise click.UsageError("--voice is ROLE=VOICE, as in --voice dispatcher=alloy")
+    return {role: voice for role, _, voice in pairs}
+
+
+def _converse(target: Target, given: dict[str, Any]) -> int:
+    import asyncio
+    from pathlib import Path
+
+    from lkdoctor.cli import output, talks
+    from lkdoctor.probe.calls import ProbeError
+    from lkdoctor.worker.batch import Batch, Wish
+    from lkdoctor.worker.processes import WorkerFailedError
+
+    models = [part for kind in ("stt", "llm", "tts") if given[kind] != "offline" for part in (f"--{kind}", given[kind])]
+    if models:
+        models += ["--turns", str(given["turns"]), *(part for one in given["voices"] for part in ("--voice", one))]
+    wish = Wish(
+        given["conversations"],
+        given["parallel"],
+        given["shape"],
+        given["lines"],
+        given["seconds"],
+        tuple(models),
+        Path(given["folder"]) if given["folder"] else None,
+    )
+    batch = Batch(target, wish, output.hint)
+    try:
+        asyncio.run(batch.run())
+    except (WorkerFailedError, ProbeError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    document = talks.document(batch)
+    if wish.folder is not None:
+        (wish.folder / "conversations.json").write_bytes(talks.as_json(document))
+    output.to_stdout(talks.as_json(document) if given["form"] == "json" else talks.as_text(batch, document))
+    for room in batch.left_over:
+        output.hint(f"could not delete {room}")
+    return talks.status(batch)

@@ -1,0 +1,84 @@
+"""STT, LLM and TTS by name: `offline`, a plugin of livekit-agents (`openai/gpt-4o-mini`), or LiveKit Inference (`inference/…`)."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any, Final, Literal
+
+from livekit.agents import TurnHandlingOptions, inference
+
+from lkdoctor.worker.settings import OFFLINE, Part, Settings
+from lkdoctor.worker.voice import EchoLLM, OfflineSTT, OfflineTTS
+
+Kind = Literal["stt", "llm", "tts"]
+_OFFLINE: Final[dict[str, Any]] = {"stt": OfflineSTT, "llm": EchoLLM, "tts": OfflineTTS}
+_INFERENCE: Final[dict[str, Any]] = {"stt": inference.STT, "llm": inference.LLM, "tts": inference.TTS}
+
+
+class ModelError(Exception):
+    """A model cannot be had: the message names the option, and the package or key that is missing."""
+
+
+def make(kind: Kind, name: str, voice: str | None = None) -> Any:
+    """The model called `name`; `voice` for a TTS that knows voices.
+
+    Raises:
+        ModelError: no such plugin or model, or its key is missing.
+    """
+    if name == OFFLINE:
+        return _OFFLINE[kind]()
+    provider, _, model = name.partition("/")
+    factory = _INFERENCE[kind] if provider == "inference" else _plugin(kind, provider)
+    knows = inspect.signature(factory).parameters
+    arguments = {"model": model} if model and ("model" in knows or "kwargs" in knows) else {}
+    if voice and kind == "tts" and "voice" in knows:
+        arguments["voice"] = voice
+    try:
+        return factory(**arguments)
+    except Exception as error:
+        # What a plugin raises without its key differs by plugin; its words name the variable.
+        raise ModelError(f"--{kind} {name}: {str(error).rstrip('.') or type(error).__name__}.") from error
+
+
+def _plugin(kind: Kind, provider: str) -> Any:
+    package = provider.replace("-", "_")
+    try:
+        module = importlib.import_module(f"livekit.plugins.{package}")
+    except ModuleNotFoundError:
+        raise ModelError(
+            f"--{kind} {provider}/…: the plugin is not installed. pip install livekit-plugins-{provider}, "
+            f"or use `offline`, which needs no key."
+        ) from None
+    found = getattr(module, kind.upper(), None)
+    if found is None:
+        raise ModelError(f"--{kind} {provider}/…: livekit-plugins-{provider} has no {kind.upper()}.")
+    return found
+
+
+def session_arguments(settings: Settings, part: Part) -> dict[str, Any]:
+    """What AgentSession is made with for this part."""
+    arguments: dict[str, Any] = {
+        "stt": make("stt", settings.stt),
+        "tts": make("tts", settings.tts, settings.voice(part.role)),
+    }
+    examines = settings.offline and part.first and bool(part.partner)
+    if not examines:  # it says its lines by itself; answering an echo with an echo would never end
+        arguments["llm"] = make("llm", settings.llm)
+    if settings.stt == OFFLINE:
+        # The code tells itself where a text ends, so no voice detection and no waiting; and a text that comes while the
+        # agent speaks is no interruption, nor may it be thrown away.
+        arguments |= {
+            "vad": None,
+            "user_away_timeout": None,
+            "session_close_transcript_timeout": 0.0,  # what is decoded comes at once, or not at all
+            "aec_warmup_duration": None,
+            "tts_text_transforms": None,
+            "turn_handling": TurnHandlingOptions(
+                turn_detection="stt",
+                endpointing={"min_delay": 0.0, "max_delay": 0.0},
+                interruption={"enabled": False, "discard_audio_if_uninterruptible": False},
+                preemptive_generation={"enabled": False},
+            ),
+        }
+    return arguments
