@@ -12,6 +12,7 @@ from lkdoctor.doctor.evidence import Dispatches
 from lkdoctor.doctor.finding import Code, Confidence, Finding, Fix, Inconclusive, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
+from lkdoctor_checks._worker_words import own_words
 
 
 @check(DECLINED)
@@ -115,7 +116,8 @@ def rejected_terminally(dispatches: Dispatches) -> Iterator[Finding | Inconclusi
     By what is missing: the dispatch was made, a worker of the name was open, the log is complete and at level info, and
     yet no ending of the launch stands in it after more than 8 s, although the room's other lines do. Servers from 1.9.2
     on are silent in this case (seen on 1.9.12, 1.11.0 and 1.13.5; 1.8.4 treats it as a plain decline). Because it rests
-    on silence, the confidence is medium; the API's job list shows it as a success that ended when it began.
+    on silence, the confidence is medium; the API's job list shows it as a success that ended when it began. Where the
+    worker's own log shows the request and nothing after it, the confidence is high.
 
     ## How to fix
     `await req.reject(terminate=False)`, so that the next worker is asked; or give the programs different names.
@@ -212,6 +214,9 @@ def _answers(
     for name, group in words.by_name(one for one in dispatches.ended(outcome) if _meant(one)).items():
         first, last = words.when(group)
         launches = [launch for one in group if (launch := one.deciding)]
+        sides = [side for one in group for launch in one.launches if (side := launch.worker_side) is not None]
+        # What the server is silent about the worker's log settles, if it tells of every one of these requests.
+        settled = ceiling < Confidence.HIGH and all(any(each.worker_side for each in one.launches) for one in group)
         asked = [
             worker for launch in launches for worker in (*launch.asked_workers, launch.worker_id) if worker is not None
         ]
@@ -220,16 +225,17 @@ def _answers(
         yield Finding(
             code,
             Subject("agent", agent_name=name),
-            say(_Told(words.quoted(name), hit, f", asked: {words.listed(asked)}" if asked else "", group)),
+            say(_Told(words.quoted(name), hit, f", asked: {words.listed(asked)}" if asked else "", group))
+            + own_words(sides),
             code.severity,
-            min(ceiling, words.sure(group)),
+            Confidence.HIGH if settled else min(ceiling, words.sure(group)),
             {
                 "agent_name": name,
                 "rooms": sorted({one.room for one in group})[:20],
                 "workers_asked": asked[:20],
                 "late_answers": sum(launch.late_answer for launch in launches),
             },
-            words.proof_of(group),
+            words.spread([*words.proof_of(group), *(place for side in sides for place in side.proof)], 10),
             (fix, words.ask_again(group)),
             folds=words.folds_of(group),
             count=len(group),

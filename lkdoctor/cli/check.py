@@ -38,6 +38,7 @@ class OutputType(options.ParamType):
 @options.evidence
 @options.live
 @options.more_evidence
+@options.worker_logs
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="On stdout.")
 @click.option("-o", "--output", "outputs", type=OutputType(), multiple=True, help="Write this too. Repeatable.")
 @click.option("--select", multiple=True, type=options.CodeType(), help="Only these: LKD303, LKD3xx, no-headroom.")
@@ -69,6 +70,7 @@ def command(
     live: options.Live,
     tokens: tuple[str, ...],
     apis: tuple[str, ...],
+    worker_logs: tuple[str, ...],
     expect: tuple[str, ...],
     together: tuple[str, ...],
     form: str,
@@ -88,7 +90,7 @@ def command(
     """Tell what happened to every dispatch in the evidence, why, the proof and the fix.
 
     PATHS are server logs (plain, .gz, .zst, as docker, kubectl or journald wrap them; rotated sets and several nodes
-    together); API exchanges (api.jsonl); folders and zips that hold some, such as the case of `lkdoctor snapshot`; or - for
+    together); logs of agent workers (Python and Node, of any version and mode); API exchanges (api.jsonl); folders and zips that hold some, such as the case of `lkdoctor snapshot`; or - for
     stdin. Without PATHS, a token or a live server the current folder is looked at.
 
     A live server is asked only with --url, --project, --live, --watch or --probe. Its key and secret come from
@@ -119,7 +121,18 @@ def command(
     options.sensible(live, for_token=bool(tokens))
     wanted = Wanted(options.words(expect), tuple(options.group(one) for one in together))
     wish = Wish(
-        paths, logs, since, until, jobs, quiet, settings=settings, live=live, apis=apis, tokens=tokens, wanted=wanted
+        paths,
+        logs,
+        since,
+        until,
+        jobs,
+        quiet,
+        settings=settings,
+        live=live,
+        apis=apis,
+        tokens=tokens,
+        wanted=wanted,
+        worker_logs=worker_logs,
     )
     sys.exit(run(wish, form, outputs, exit_zero=exit_zero, quiet=quiet, verbose=verbose, color=color))
 

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from lkdoctor.collect.server_log import StopReading
-from lkdoctor.dispatch.facts import Event
 
+_Event = TypeVar("_Event")
 # After Ctrl-C, for what a pipe had brought until then; other inputs are not read on for long.
 DRAIN_SECONDS: Final = 2.0
 # A cancelled job of a CI gets SIGTERM; a probe that died of it would leave its room behind.
@@ -70,7 +70,7 @@ class Interrupt:
         finally:
             self._stop = None
 
-    def watch(self, events: Iterable[Event]) -> Iterator[Event]:
+    def watch(self, events: Iterable[_Event]) -> Iterator[_Event]:
         """`events` until Ctrl-C; a pipe that was waited for ends there, and what it had brought is still given out."""
         iterator = iter(events)
         try:

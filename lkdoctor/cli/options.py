@@ -267,6 +267,17 @@ def sensible(live: Live, *, for_token: bool) -> None:
         )
 
 
+def worker_logs(function: Command) -> Command:
+    """The option that names workers' own logs."""
+    return click.option(
+        "--worker-log",
+        "worker_logs",
+        multiple=True,
+        metavar="FILE",
+        help="A file that is an agent worker's log, whatever it looks like. Repeatable.",
+    )(function)
+
+
 def more_evidence(function: Command) -> Command:
     """The options that name evidence besides logs."""
     for option in reversed(

@@ -16,10 +16,13 @@ from lkdoctor.collect.case import CaseInputs, read_other
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.server_log import LogInput, ServerLogs
 from lkdoctor.collect.snapshot.case_file import recorded_gaps
+from lkdoctor.collect.worker_log import WorkerLogs
 from lkdoctor.dispatch.connection import server_ahead
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import SourceNote, Stories, Wanted
 from lkdoctor.dispatch.stories import KEEP, join
+from lkdoctor.dispatch.worker_facts import UTC, Said, WorkerEvent
+from lkdoctor.dispatch.worker_side import attach
 from lkdoctor.doctor import engine, loader
 from lkdoctor.doctor.evidence import Evidence
 from lkdoctor.doctor.finding import Finding
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 
 # What describes a case is no evidence in it.
 OWN_FILES = frozenset({"scenario", "manifest", "config"})
-EVIDENCE = frozenset({"server_log", "api", "connection", "probe", "token"})  # what this version reads
+EVIDENCE = frozenset({"server_log", "worker_log", "api", "connection", "probe", "token"})  # what this version reads
 
 
 class InputError(Exception):
@@ -52,11 +55,18 @@ class Collected:
     unusable: tuple[str, ...] = ()  # why nothing could be used, one sentence an input
     gaps: tuple[str, ...] = ()  # what was asked for and could not be learned, where nothing else shows it
     target: Target | None = None  # the live server that was asked
+    worker_logs: WorkerLogs = field(default_factory=lambda: WorkerLogs(()))
 
     def resolve(self, places: Iterable[Place]) -> Mapping[Place, Quoted]:
         """The words that stand at `places`, wherever these are."""
         wanted = list(places)
-        return {**self.logs.resolve(wanted), **self.gathered.resolve(wanted)}
+        return {**self.logs.resolve(wanted), **self.worker_logs.resolve(wanted), **self.gathered.resolve(wanted)}
+
+    def prepare(self, places: Iterable[Place]) -> None:
+        """Make `resolve` quick for `places` in many small parts."""
+        wanted = list(places)
+        self.logs.prepare(wanted)
+        self.worker_logs.prepare(wanted)
 
 
 @dataclass(slots=True)
@@ -76,6 +86,7 @@ class Wish:
     apis: tuple[str, ...] = ()  # recorded API exchanges, whatever they look like
     tokens: tuple[str, ...] = ()  # a token, a file with tokens, or -
     wanted: Wanted = field(default_factory=Wanted)
+    worker_logs: tuple[str, ...] = ()  # logs of agent workers, whatever they look like
     record: Callable[[bytes], object] | None = None  # takes each exchange with the API as a line of api.jsonl
 
 
@@ -94,18 +105,26 @@ def collect(wish: Wish, spare: Iterable[str] = ()) -> Collected:
         target, gaps = learn(wish, inputs, gathered, interrupt)
         # The logs come last: what the API listed a moment ago stands in them then.
         logs, stories = _read(wish, inputs, gathered, interrupt)
+        worker_logs = WorkerLogs(inputs.worker_logs, jobs=wish.jobs, progress=lambda *_: interrupt.stop())
+        said = interrupt.watch(worker_logs.events()) if inputs.worker_logs else ()
+        attach(stories, (one for one in said if _said_within(wish, one)))
+        stories.sources += worker_logs.notes or [
+            SourceNote(one.name, "worker_log", notes=["reading was interrupted"]) for one in inputs.worker_logs
+        ]
     stories.steps, stories.probes = gathered.steps, gathered.probes
     stories.tokens, stories.server = gathered.tokens, gathered.server
     stories.wanted = wish.wanted
     used = {one.kind for one in stories.sources if one.kind in EVIDENCE and not one.unusable}
-    judged = used & {"server_log", "api"}
+    judged = used & {"server_log", "worker_log", "api"}
     settings = wish.settings
     if judged and not interrupt.asked and not gaps and (unknown := unknown_names(stories, settings)):
         raise InputError(mask(unknown))
     reasons = () if used else tuple(f"{one.name}: {one.unusable}" for one in stories.sources if one.unusable)
     # A log shows what the API would have shown; nothing shows what a probe would have.
     open_ends = [one for one in gaps if "server_log" not in used or one.startswith(PROBE_WORDS)]
-    return Collected(stories, logs, gathered, started_at, interrupt.asked, reasons, tuple(open_ends), target)
+    return Collected(
+        stories, logs, gathered, started_at, interrupt.asked, reasons, tuple(open_ends), target, worker_logs
+    )
 
 
 def _consistent(wish: Wish) -> None:
@@ -125,16 +144,20 @@ def inputs_of(wish: Wish, spare: Iterable[str] = ()) -> CaseInputs:
     Raises:
         InputError: something cannot be read, is one of `spare`, or there is nothing at all.
     """
-    named = wish.logs or wish.apis or wish.tokens or wish.live.asked
+    named = wish.logs or wish.worker_logs or wish.apis or wish.tokens or wish.live.asked
     paths = wish.paths or (() if named else (".",))
-    inputs = CaseInputs(list(wish.inputs)) if wish.inputs else CaseInputs.find(paths, logs=wish.logs, apis=wish.apis)
+    inputs = (
+        CaseInputs(list(wish.inputs))
+        if wish.inputs
+        else CaseInputs.find(paths, logs=wish.logs, worker_logs=wish.worker_logs, apis=wish.apis)
+    )
     if inputs.errors:
         raise InputError("\n".join(inputs.errors))
     written = {os.path.realpath(one) for one in spare}
-    for one in (*inputs.server_logs, *inputs.readable):
+    for one in (*inputs.server_logs, *inputs.worker_logs, *inputs.readable):
         if one.path is not None and os.path.realpath(one.path) in written:
             raise InputError(f"-o would overwrite {one.name}, which is evidence; write the report to another file")
-    if not (inputs.server_logs or inputs.readable or wish.tokens or wish.live.asked):
+    if not (inputs.server_logs or inputs.worker_logs or inputs.readable or wish.tokens or wish.live.asked):
         raise InputError(_nothing(wish, inputs))
     return inputs
 
@@ -171,6 +194,11 @@ def learn(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interru
 
 def _within(wish: Wish, at: float) -> bool:
     return (wish.since is None or at >= wish.since) and (wish.until is None or at <= wish.until)
+
+
+def _said_within(wish: Wish, one: WorkerEvent) -> bool:
+    """Is it within --since and --until? Clocks without a zone cannot be held against them; a run's start is always told."""
+    return one.at is None or one.clock != UTC or one.what in (Said.STARTING, Said.REGISTERED) or _within(wish, one.at)
 
 
 def _read(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interrupt) -> tuple[ServerLogs, Stories]:
@@ -242,7 +270,7 @@ def report(collected: Collected, wish: Wish) -> Report:
         narrowed,
         diagnosis,
         resolve=collected.resolve,
-        prepare=collected.logs.prepare,
+        prepare=collected.prepare,
         run=run,
         settings=settings,
     )

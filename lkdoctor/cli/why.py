@@ -12,6 +12,7 @@ from lkdoctor.cli import options
 @click.command("why")
 @click.argument("subject")
 @options.evidence
+@options.worker_logs
 @options.live
 @click.option("-v", "--verbose", is_flag=True, help="Whole proof lines, and everything however long.")
 @options.look
@@ -19,6 +20,7 @@ def command(
     subject: str,
     paths: tuple[str, ...],
     logs: tuple[str, ...],
+    worker_logs: tuple[str, ...],
     since: float | None,
     until: float | None,
     jobs: int | None,
@@ -36,7 +38,7 @@ def command(
     from lkdoctor.report.why import Story, UnknownSubjectError
 
     options.sensible(live, for_token=False)
-    wish = pipeline.Wish(paths, logs, since, until, jobs, keep_all=True, live=live)
+    wish = pipeline.Wish(paths, logs, since, until, jobs, keep_all=True, live=live, worker_logs=worker_logs)
     try:
         collected = pipeline.collect(wish)
         report = pipeline.report(collected, wish)

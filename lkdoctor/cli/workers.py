@@ -52,7 +52,7 @@ def command(
         output.hint(complaint)
     if collected.unusable:
         sys.exit(2)
-    if not any(one.kind == "server_log" and not one.unusable for one in stories.sources):
+    if not any(one.kind in {"server_log", "worker_log"} and not one.unusable for one in stories.sources):
         raise click.UsageError("no server log in this evidence, and nothing else lists workers; name one")
     moment = None if at is None else _moment(at, stories.first_at, stories.last_at)
     output.to_stdout(output.lines(roster.lines(stories, output.screen(color), moment)))

@@ -11,16 +11,18 @@ import os
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from lkdoctor.collect.extras import KINDS, Extra, read_extras
 from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.log.source import LogInput, open_input
 from lkdoctor.collect.server_log.sniff import looks_like, sniff
-from lkdoctor.collect.server_log.source import LogInput, open_input
+from lkdoctor.collect.worker_log.logs import is_worker_log
 from lkdoctor.dispatch.model import SourceNote
 
+BOTH: Final = "server_log and worker_log"  # one file with the lines of both
 _HEAD: Final = 64 * 1024
 _MOST_FILES: Final = 2000
 _MOST_BYTES: Final = 1 << 40  # what all members of a zip claim to unpack to
@@ -56,6 +58,7 @@ class CaseInputs:
     """Everything that was named, sorted into what it is. `errors` are whole sentences: what cannot be read, what to do."""
 
     server_logs: list[LogInput] = field(default_factory=list)
+    worker_logs: list[LogInput] = field(default_factory=list)
     extras: list[Extra] = field(default_factory=list)  # what is read besides: `read_other`
     others: list[SourceNote] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -134,6 +137,13 @@ class CaseInputs:
         self._seen.add(identity)
         if kind == "server_log":
             self.server_logs.append(given)
+            return
+        if kind == "worker_log":
+            self.worker_logs.append(given)
+            return
+        if kind == BOTH:  # `docker compose logs` of a server and its workers
+            self.server_logs.append(given)
+            self.worker_logs.append(replace(given, name=f"{given.name} (workers)"))
             return
         if kind in KINDS:
             self.extras.append(Extra(given, kind))
@@ -222,10 +232,11 @@ def _kind(given: LogInput, name: str) -> tuple[str, str]:
     if kind:
         return kind, ""
     head = _head(given)
+    workers = is_worker_log(head)
     if sniff(head.split(b"\n")) is not None or head.startswith(b"could not parse config: "):
-        return "server_log", ""
+        return BOTH if workers else "server_log", ""
     looks = looks_like(head)
-    if "agent worker" in looks or (_WORKER_LOG.match(name) and not _SERVER_LOG.match(name)):
+    if workers or "agent worker" in looks or (_WORKER_LOG.match(name) and not _SERVER_LOG.match(name)):
         return "worker_log", looks
     if "api.jsonl" in looks:
         return "api", looks

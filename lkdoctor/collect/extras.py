@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Final
 
 from lkdoctor.collect.gathered import Gathered
-from lkdoctor.collect.server_log.source import LogInput, Opened, open_input
+from lkdoctor.collect.log.source import LogInput, Opened, open_input
 from lkdoctor.dispatch.model import SourceNote
 from lkdoctor.redact import mask
 

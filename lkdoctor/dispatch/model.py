@@ -15,6 +15,7 @@ from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.listings import ParticipantInfo, RoomInfo
 from lkdoctor.dispatch.probes import LiveServer, ProbeRun
 from lkdoctor.dispatch.tokens import Token
+from lkdoctor.dispatch.worker_model import WorkerJob, WorkerRun
 
 NAME_NOT_PRINTED = "(name not printed)"  # the agent name of a pasted line that has none; "" is the unnamed agent
 
@@ -108,6 +109,7 @@ class WorkerSession:
     declined: int = 0
     timeouts: int = 0
     refused: str = ""  # why the registration failed, when it did
+    run: WorkerRun | None = None  # what its own log says of it
     lost_connection: bool = False  # closed by a read error (vanished host), not by a close
     proof: list[Place] = field(default_factory=list)
 
@@ -140,6 +142,7 @@ class Launch:
     job_ended_at: float | None = None
     job_status: str = ""
     job_error: str = ""
+    worker_side: WorkerJob | None = None  # what the worker's own log says of it
     rivals: int = 0  # other launches that the same roomless line could belong to
     proof: list[Place] = field(default_factory=list)
 
@@ -355,6 +358,7 @@ class Stories:
     steps: list[Step] = field(default_factory=list)
     probes: list[ProbeRun] = field(default_factory=list)
     tokens: list[Token] = field(default_factory=list)
+    worker_runs: list[WorkerRun] = field(default_factory=list)  # what worker logs tell
     wanted: Wanted = field(default_factory=Wanted)
 
     def of_name(self, agent_name: str) -> Iterator[WorkerSession]:

@@ -144,7 +144,7 @@ REGISTRATION_REFUSED = Code(
     status="stable",
 )
 WORKER_CANNOT_CONNECT = Code(
-    211, "worker-cannot-connect", ERROR, "The worker cannot reach the server.", (201, 301, 302)
+    211, "worker-cannot-connect", ERROR, "The worker cannot reach the server.", (201, 301, 302), status="stable"
 )
 VERSION_SPLIT = Code(212, "version-split", WARNING, "Workers of one name run different SDK versions.", status="stable")
 WORKER_DRAINING = Code(
@@ -285,7 +285,9 @@ NEVER_FULL = Code(
 )
 SLOW_LOAD_FUNCTION = Code(409, "slow-load-function", WARNING, "The load function takes too long.")
 LOAD_OUT_OF_RANGE = Code(410, "load-out-of-range", WARNING, "The load function returns less than 0 or more than 1.")
-WORKER_SAID_FULL = Code(411, "worker-said-full", WARNING, "The worker itself reported that it is full.", (303,))
+WORKER_SAID_FULL = Code(
+    411, "worker-said-full", WARNING, "The worker itself reported that it is full.", (303,), status="stable"
+)
 
 # -- LKD5xx tokens and configuration -----------------------------------------------------------------------------------
 TOKEN_MALFORMED = Code(501, "token-malformed", ERROR, "The token is no JWT that a server can read.", status="stable")
@@ -321,7 +323,12 @@ UNKNOWN_PRESET = Code(
     511, "unknown-preset", ERROR, "The room preset is not in the server's configuration.", status="stable"
 )
 NAME_OVERRIDDEN = Code(
-    512, "name-overridden", WARNING, "The environment beats or fills the agent name in code.", (202, 301)
+    512,
+    "name-overridden",
+    WARNING,
+    "The environment beats or fills the agent name in code.",
+    (202, 301),
+    status="stable",
 )
 WORKER_ENV = Code(513, "worker-env", ERROR, "The worker's URL, key or secret is missing or contradictory.", (211,))
 SERVER_CONFIG = Code(
@@ -338,9 +345,13 @@ ASSIGNED_NEVER_JOINED = Code(
     (609, 704),
     status="stable",
 )
-JOB_CRASHED = Code(602, "job-crashed", ERROR, "The job crashed.", (601, 606))
-PROCESS_START_TIMEOUT = Code(603, "process-start-timeout", ERROR, "The job's process did not start in time.", (601,))
-NEVER_CONNECTED = Code(604, "never-connected", ERROR, "The job ran, but never connected to the room.", (601,))
+JOB_CRASHED = Code(602, "job-crashed", ERROR, "The job crashed.", (601, 606), status="stable")
+PROCESS_START_TIMEOUT = Code(
+    603, "process-start-timeout", ERROR, "The job's process did not start in time.", (601,), status="stable"
+)
+NEVER_CONNECTED = Code(
+    604, "never-connected", ERROR, "The job ran, but never connected to the room.", (601,), status="stable"
+)
 IDENTITY_CLASH = Code(
     605,
     "identity-clash",
@@ -386,7 +397,11 @@ WAITS_FOR_A_PERSON = Code(703, "waits-for-a-person", WARNING, "The agent waits f
 PARTNER_MISSING = Code(704, "partner-missing", ERROR, "One of the agents that should talk never came.", status="stable")
 NOBODY_SPEAKS_FIRST = Code(705, "nobody-speaks-first", WARNING, "All agents wait for another one to begin.")
 SESSIONS_SHARE_PARTICIPANT = Code(
-    706, "sessions-share-participant", WARNING, "Two sessions share one room connection and cannot hear each other."
+    706,
+    "sessions-share-participant",
+    WARNING,
+    "Two sessions share one room connection and cannot hear each other.",
+    status="stable",
 )
 DEAF_AFTER_USER_LEFT = Code(
     707, "deaf-after-user-left", WARNING, "The user left, the session closed, the agent stays in the room, silent."
@@ -398,7 +413,7 @@ ROLE_COLLISION = Code(710, "role-collision", ERROR, "Two agents took the same ro
 # -- LKD8xx the machine ------------------------------------------------------------------------------------------------
 DUPLICATE_CONTAINERS = Code(801, "duplicate-containers", WARNING, "Two containers run the same worker.", (203, 204))
 COMPOSE_SAME_NAME = Code(802, "compose-same-name", WARNING, "Two compose services use one agent name.", (203,))
-PORT_IN_USE = Code(803, "port-in-use", ERROR, "The worker's HTTP port is taken.", (806,))
+PORT_IN_USE = Code(803, "port-in-use", ERROR, "The worker's HTTP port is taken.", (806,), status="stable")
 RESTART_LOOP = Code(804, "restart-loop", ERROR, "A container restarts again and again.", (205, 208))
 CPU_QUOTA_SMALL = Code(805, "cpu-quota-small", WARNING, "The container's CPU quota is too small for a job.", (303, 401))
 WORKER_UNHEALTHY = Code(806, "worker-unhealthy", ERROR, "The worker's HTTP endpoint says that it is unwell.")

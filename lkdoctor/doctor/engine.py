@@ -19,6 +19,7 @@ from lkdoctor.doctor.evidence import (
     ServerRuns,
     Steps,
     Tokens,
+    WorkerRuns,
     Workers,
 )
 from lkdoctor.doctor.finding import Code, Finding, Fix, Inconclusive, Subject
@@ -36,6 +37,7 @@ NEEDS: dict[type, tuple[str, ...]] = {  # any one of the kinds will do
     Steps: ("connection",),
     Probes: ("probe",),
     Tokens: ("token",),
+    WorkerRuns: ("worker_log",),
 }
 
 

@@ -21,6 +21,7 @@ from lkdoctor.dispatch.model import (
 )
 from lkdoctor.dispatch.probes import LiveServer, ProbeRun
 from lkdoctor.dispatch.tokens import Token
+from lkdoctor.dispatch.worker_model import WorkerJob, WorkerRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,20 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerRuns:
+    """Every life of every worker whose own log is in the evidence, with the jobs that it tells of."""
+
+    all: tuple[WorkerRun, ...]
+
+    def __iter__(self) -> Iterator[WorkerRun]:
+        return iter(self.all)
+
+    def jobs(self) -> Iterator[WorkerJob]:
+        """Every job of every run."""
+        return (job for run in self.all for job in run.jobs)
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     """What the API was asked: when, how often, about which rooms. Present only with API evidence."""
 
@@ -157,6 +172,7 @@ class Evidence:
     steps: Steps
     probes: Probes
     tokens: Tokens
+    worker_runs: WorkerRuns
     listed: Listed | None
     wanted: Wanted
     first_at: float | None
@@ -176,6 +192,7 @@ class Evidence:
             Steps(tuple(stories.steps)),
             Probes(tuple(stories.probes), stories.server),
             Tokens(tuple(stories.tokens)),
+            WorkerRuns(tuple(stories.worker_runs)),
             None if stories.sampled is None else Listed(stories.sampled),
             stories.wanted,
             stories.first_at,

@@ -117,7 +117,7 @@ class Text:
         head = f"{one.severity.upper()} {one.code} {one.name}"
         tail = f"  {where(one)}{times}{sure}"
         if len(head) + len(tail) > screen.width:
-            lines = [screen.paint(head, one.severity), *screen.wrap(tail.strip(), "  ", "  ")]
+            lines = [*screen.wrap(head, "", "  ", style=one.severity), *screen.wrap(tail.strip(), "  ", "  ")]
         else:
             lines = [screen.paint(head, one.severity) + screen.paint(clean(tail), "dim")]
         lines += screen.wrap(one.message, "  ", "  ")

@@ -16,6 +16,7 @@ from lkdoctor.report.screen import Screen, clean
 from lkdoctor.report.text import Text
 from lkdoctor.report.timeline import Happening, Tag, happenings, name_of, server_lives
 from lkdoctor.report.words import clock, counted, looked_at
+from lkdoctor.report.worker_timeline import worker_happenings
 
 MOST: Final = 200  # happenings told without -v
 CUT: Final = 20  # rooms that a finding's values name at most
@@ -44,7 +45,7 @@ class Story:
             UnknownSubjectError: it is none of them.
         """
         self.subject = subject
-        every = list(happenings(stories))
+        every = [*happenings(stories), *worker_happenings(stories)]
         known: set[Tag] = {tag for one in every for tag in one.tags}
         self.kinds = [kind for kind in WORDS if (kind, subject) in known and subject]
         if not self.kinds:

@@ -8,7 +8,7 @@ from datetime import datetime
 from lkdoctor.report.json_v1 import Dispatch, Finding, Report, Source
 from lkdoctor.report.many import bare
 
-KINDS = ("server_log", "api", "connection", "probe", "token")  # of sources that this version reads
+KINDS = ("server_log", "worker_log", "api", "connection", "probe", "token")  # of sources that this version reads
 _RANK = {"info": 10, "warning": 20, "error": 30}
 
 
@@ -93,8 +93,10 @@ def _verdict(report: Report) -> str:
         if outside := _outside(report):
             return f"No fault found, and nothing to judge: {outside}"
         kinds = {one.kind for one in report.sources if usable(one)}
-        if kinds.isdisjoint({"server_log", "api"}):
+        if kinds.isdisjoint({"server_log", "worker_log", "api"}):
             return "No fault found."
+        if "worker_log" in kinds and kinds.isdisjoint({"server_log", "api"}):
+            return "No fault found, and nothing to judge: no worker in this evidence was asked for a job."
         if "server_log" not in kinds:
             return "No fault found, and nothing to judge: the server has no agent dispatches now."
         return "No fault found, and nothing to judge: no agent was dispatched in this evidence."
@@ -130,7 +132,7 @@ def first_sentence(message: str) -> str:
 def looked_at(report: Report) -> str:
     """How much the verdict rests on."""
     used = [one for one in report.sources if usable(one)]
-    logs = [one for one in used if one.kind == "server_log"]
+    logs = [one for one in used if one.kind in {"server_log", "worker_log"}]
     known = [one.lines for one in logs if one.lines is not None]
     size = counted(sum(known), "line") if len(known) == len(logs) else f"{sum(one.bytes for one in logs) / 1e6:,.1f} MB"
     listed = list(dict.fromkeys(one.name for one in used))
@@ -144,7 +146,7 @@ def looked_at(report: Report) -> str:
     span += [f"livekit-server {' and '.join(versions)}{starts}"] if versions else []
     workers = [counted(totals.workers, "worker")] if logs else []  # no API lists workers
     counts = [counted(totals.rooms, "room"), *workers, counted(totals.dispatches, "dispatch", "dispatches")]
-    if not any(one.kind in {"server_log", "api"} for one in used):
+    if not any(one.kind in {"server_log", "worker_log", "api"} for one in used):
         counts = []  # a token or a connection shows no rooms, which is not the same as none
     parts = "; ".join(", ".join(some) for some in (span, counts) if some)
     return f"Looked at {names or 'nothing'}{': ' if parts else ''}{parts}."

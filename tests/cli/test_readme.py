@@ -13,6 +13,7 @@ import pytest
 from lkdoctor.cli import COMMANDS, group
 from lkdoctor.doctor.gate import Exit
 from tests.cli.running import HEALTHY, ROOT, run
+from tests.recorded import case
 
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -65,6 +66,8 @@ def test_every_command_of_the_table_works(command: str, tmp_path: Path) -> None:
         # The files of the example, made from a healthy case; what it asks about is in that case.
         if word.endswith(("server.log", "node-a.log")):
             (tmp_path / word).write_bytes(log)
+        if word == "worker.log":
+            (tmp_path / word).write_bytes((case("worker-drained-quietly") / "worker-inbound.log").read_bytes())
     drop = {"node-b.log.2.gz", "evidence/"} | ({"case.zip"} if words[1] == "check" else set())
     arguments = [word for word in words[1:] if word not in drop]
     ran = run(*arguments, stdin=log, cwd=tmp_path, environ=environ)

@@ -14,9 +14,11 @@ import pytest
 import zstandard
 
 from lkdoctor.collect.case import CaseInputs
-from lkdoctor.collect.server_log import LogInput, ServerLogs, logs, proof
-from lkdoctor.collect.server_log.parallel import Readers
-from lkdoctor.collect.server_log.streams import Stream
+from lkdoctor.collect.log import logs, proof
+from lkdoctor.collect.log.parallel import Readers
+from lkdoctor.collect.log.streams import Stream
+from lkdoctor.collect.server_log import LogInput, ServerLogs
+from lkdoctor.collect.server_log.logs import ServerDialect
 
 from . import wrap
 from .reading import CASES, FIXTURES, read, recorded, said
@@ -204,7 +206,7 @@ def test_a_reading_process_that_dies_is_named(tmp_path: Path) -> None:
         path = tmp_path / name
         path.write_bytes(recorded(CASE) * 200)
         streams.append(Stream(str(path), (LogInput(str(path), path),)))
-    with Readers(streams, 2, 65536, lambda _: None) as readers:
+    with Readers(ServerDialect(), streams, 2, 65536, lambda _: None) as readers:
         for process in readers.processes:
             process.kill()
         with pytest.raises(RuntimeError, match=r"b\.log died"):
@@ -242,7 +244,7 @@ def test_a_case_as_folder_and_as_zip_is_the_same(tmp_path: Path) -> None:
         str(folder / "server.log.1"),
     ]
     for found in (from_folder, from_zip):
-        assert [(Path(one.name).name, one.kind) for one in found.others] == [("worker-a.log", "worker_log")]
+        assert [Path(one.name).name for one in found.worker_logs] == ["worker-a.log"]
         assert [(Path(one.given.name).name, one.kind) for one in found.extras] == [("api.jsonl", "api")]
     one, other = ServerLogs(from_folder.server_logs), ServerLogs(from_zip.server_logs)
     events = list(one.events())
@@ -253,7 +255,7 @@ def test_a_case_as_folder_and_as_zip_is_the_same(tmp_path: Path) -> None:
 
 
 def test_a_zip_bomb_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lkdoctor.collect.server_log import source
+    from lkdoctor.collect.log import source
 
     monkeypatch.setattr(source, "_BOMB_BYTES", 1 << 20)
     archive = tmp_path / "bomb.zip"

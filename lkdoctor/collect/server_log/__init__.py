@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from lkdoctor.collect.log.proof import Proof
+from lkdoctor.collect.log.source import LogInput, StopReading
 from lkdoctor.collect.server_log.logs import ServerLogs
-from lkdoctor.collect.server_log.proof import Proof
-from lkdoctor.collect.server_log.source import LogInput, StopReading
 
 __all__ = ["LogInput", "Proof", "ServerLogs", "StopReading"]

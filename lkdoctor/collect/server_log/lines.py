@@ -2,66 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
 from typing import Final
 
-from lkdoctor.collect.server_log.chain import Chain
+from lkdoctor.collect.log.chain import Chain
+from lkdoctor.collect.log.dialect import MAX_JOINED, MORE, Lines, More, Seen
+from lkdoctor.collect.log.forms import form_of
+from lkdoctor.collect.log.wrappers import Peeled, journald_json, peel
 from lkdoctor.collect.server_log.records import Head, Hit, find_hit, read_head, read_hit
-from lkdoctor.collect.server_log.sniff import form_of
-from lkdoctor.collect.server_log.wrappers import Form, Peeled, journald_json, peel
 from lkdoctor.dispatch.facts import Event, Fields, Place, What
 
 _CONFIG: Final = b"could not parse config: "
 _CONFIG_LINES: Final = 20
-MAX_JOINED: Final = 1 << 20
 
 
-class _More:
-    """Says that the record goes on in the lines behind."""
+class LineReader(Lines[Event]):
+    """The parser of one server's stream."""
 
-
-class Span:
-    """First and last time seen in one input, and the server version that it names."""
-
-    __slots__ = ("first", "last", "version")
-
-    def __init__(self) -> None:
-        self.first: float | None = None
-        self.last: float | None = None
-        self.version: str | None = None
-
-
-class LineReader:
-    """The parser of one stream."""
-
-    MORE: Final = _More()
+    info_words = (b"INFO", b"DEBUG", b'"info', b'"debug', b'info\\"', b'debug\\"')
 
     def __init__(self, chain: Chain, stream: str) -> None:
-        self.form: Form = ()
-        self.skipped: dict[str, int] = {}
-        self.spans: dict[str, Span] = {one.name: Span() for one in chain.inputs}
-        self.info_seen = False
-        self.last_at = float("-inf")  # time of the newest event, for sampling
-        self.records = 0  # records of interest
+        super().__init__(chain, stream)
         self.loggers: set[str] = set()  # of the records that were sampled
-        self._chain = chain
-        self._stream = stream
-        self._streams: dict[str, str] = {}  # by service
 
-    def spans_seen(self) -> bool:
-        """True when a record with a time was seen."""
-        return any(span.first is not None for span in self.spans.values())
-
-    @property
-    def services(self) -> AbstractSet[str]:
-        """The services that events came from; the empty one when the wrapper does not tell."""
-        return self._streams.keys()
-
-    def count(self, reason: str) -> None:
-        """Count a record that could not be used."""
-        self.skipped[reason] = self.skipped.get(reason, 0) + 1
-
-    def read(self, line: bytes, literal: int, start: int, end: int, offset: int) -> Event | _More | None:
+    def read(self, line: bytes, literal: int, start: int, end: int, offset: int) -> Event | More | None:
         """The event in `line`, whose bytes `start:end` are a literal; MORE when the record goes on in the next lines."""
         service = ""
         if self.form:
@@ -81,7 +44,7 @@ class LineReader:
             return None
         return self._otherwise(line, offset)
 
-    def _otherwise(self, line: bytes, offset: int) -> Event | _More | None:
+    def _otherwise(self, line: bytes, offset: int) -> Event | More | None:
         """The event in a line that is not of the form in use, or not of one line, or no record at all."""
         peeled = self.inside(line)
         if peeled is None:
@@ -90,7 +53,7 @@ class LineReader:
             self.count(peeled.lost)
             return None
         if peeled.more or peeled.payload.startswith(_CONFIG):
-            return self.MORE
+            return MORE
         return self._payload(peeled.payload, peeled.service, offset)
 
     def inside(self, line: bytes) -> Peeled | None:
@@ -100,9 +63,9 @@ class LineReader:
             line = line[3:]
         if self.form:
             peeled = peel(line, self.form)
-            if peeled is not None and (peeled.lost or _is_record(peeled.payload)):
+            if peeled is not None and (peeled.lost or is_record(peeled.payload)):
                 return peeled
-        found = form_of(line, _is_record)
+        found = form_of(line, is_record)
         if found is not None:
             self.form, peeled = found
             return peeled
@@ -118,7 +81,7 @@ class LineReader:
         limit: int,
         final: bool,
         base: int,
-    ) -> Event | _More | None:
+    ) -> Event | More | None:
         """Put together the record that begins with `line` at `first` and goes on behind `stop`.
 
         Returns MORE when `limit` comes before its end, unless `final`: then the record is taken as it is.
@@ -126,39 +89,29 @@ class LineReader:
         peeled = self.inside(line)
         if peeled is None:
             return None
+        if peeled.more:
+            joined = self.parts(buffer, peeled, first, stop, limit, final)
+            return MORE if joined is None else self._payload(joined, peeled.service, base + first)
         pieces = [peeled.payload]
-        config = not peeled.more
         position = stop + 1
         while True:
             if position >= limit:
                 if not final:
-                    return self.MORE
+                    return MORE
                 break
-            if position - first > MAX_JOINED or len(pieces) > (_CONFIG_LINES if config else MAX_JOINED):
+            if position - first > MAX_JOINED or len(pieces) > _CONFIG_LINES:
                 break
             end = buffer.find(b"\n", position, limit)
             if end < 0:
                 end = limit
-            raw = bytes(buffer[position:end]).rstrip(b"\r")
+            part = peel(bytes(buffer[position:end]).rstrip(b"\r"), self.form)
             position = end + 1
-            part = peel(raw, self.form)
-            if config:
-                if part is None or part.payload[:1] not in (b" ", b"\t"):
-                    break
-                pieces.append(b" " + part.payload.strip())
-            elif part is not None and part.part_of == peeled.part_of and part.service == peeled.service:
-                pieces.append(part.payload)
-                if not part.more:
-                    break
-        payload = b"".join(pieces)
-        if config:
-            text = payload.decode("utf-8", "replace").strip()
-            return self.event(
-                Hit(What.CONFIG_REFUSED, None, "error", Fields(error=text)),
-                base + first,
-                peeled.service,
-            )
-        return self._payload(payload, peeled.service, base + first)
+            if part is None or part.payload[:1] not in (b" ", b"\t"):
+                break
+            pieces.append(b" " + part.payload.strip())
+        text = b"".join(pieces).decode("utf-8", "replace").strip()
+        hit = Hit(What.CONFIG_REFUSED, None, "error", Fields(error=text))
+        return self.event(hit, base + first, peeled.service)
 
     def _payload(self, payload: bytes, service: str, offset: int) -> Event | None:
         hit = find_hit(payload)
@@ -183,9 +136,10 @@ class LineReader:
         head = read_head(peeled.payload)
         return None if head is None else (head, peeled.service)
 
-    def any_line(self, head: Head, service: str, offset: int) -> Event:
+    def any_line(self, head: Seen, service: str, offset: int) -> Event:
         """The event of a record of no interest: its time and level count."""
-        self.loggers.add(head.logger)
+        if isinstance(head, Head):
+            self.loggers.add(head.logger)
         self.records -= 1
         return self.event(Hit(What.ANY_LINE, head.at, head.level, _NO_FIELDS), offset, service)
 
@@ -195,26 +149,21 @@ class LineReader:
         place: Place = self._chain.place(offset)
         span = self.spans[place.source]
         if at is not None:
-            if span.first is None or at < span.first:
-                span.first = at
-            if span.last is None or at > span.last:
-                span.last = at
+            span.widen(at)
             self.last_at = at
         if what is What.SERVER_STARTED and fields.version:
             span.version = fields.version
         if level in ("info", "debug"):
             self.info_seen = True
         self.records += 1
-        stream = self._streams.get(service)
-        if stream is None:
-            stream = self._streams[service] = f"{self._stream}:{service}" if service else self._stream
-        return Event(what, at, place, stream, level, fields)
+        return Event(what, at, place, self.stream_of(service), level, fields)
 
 
 _NO_FIELDS: Final = Fields()
 
 
-def _is_record(payload: bytes) -> bool:
+def is_record(payload: bytes) -> bool:
+    """Is this, out of its wrappers, a server record, or the start of a complaint about the configuration?"""
     return payload.startswith(_CONFIG) or read_head(payload) is not None
 
 
@@ -222,7 +171,7 @@ def unwrapped(data: bytes) -> str:
     """The record that `data` begins with, without its wrappers: what a proof shows. Parts are not joined."""
     line, _, rest = data.partition(b"\n")
     line = line.strip(b"\r\0")
-    found = form_of(line, _is_record)
+    found = form_of(line, is_record)
     if found is None:
         return line.decode("utf-8", "replace")
     form, peeled = found

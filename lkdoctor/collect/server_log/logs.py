@@ -1,36 +1,55 @@
-"""`ServerLogs`: several inputs as one run of events in time order, a note on each, and the proof lines afterwards."""
+"""`ServerLogs`: livekit-server's logs as events; and what these logs have of their own."""
 
 from __future__ import annotations
 
-import heapq
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
 
-from lkdoctor.collect.server_log.proof import Proof, keep, resolve
-from lkdoctor.collect.server_log.reader import CHUNK_BYTES
-from lkdoctor.collect.server_log.rotation import streams_of
-from lkdoctor.collect.server_log.source import LogInput
-from lkdoctor.collect.server_log.spool import Spool
-from lkdoctor.collect.server_log.streams import Stream, read_stream
-from lkdoctor.dispatch.facts import Event, Place
+import msgspec
+from ahocorasick_rs import BytesAhoCorasick
+
+from lkdoctor.collect.log.chain import Chain
+from lkdoctor.collect.log.dialect import Dialect
+from lkdoctor.collect.log.logs import Logs
+from lkdoctor.collect.log.reader import CHUNK_BYTES, StreamReader
+from lkdoctor.collect.log.source import LogInput
+from lkdoctor.collect.server_log.lines import LineReader, unwrapped
+from lkdoctor.collect.server_log.messages import AUTOMATON
+from lkdoctor.collect.server_log.note import notes_of
+from lkdoctor.collect.server_log.records import read_head
+from lkdoctor.dispatch.facts import Event
 from lkdoctor.dispatch.model import SourceNote
 
-#: Below this, starting processes costs more than it saves.
-PARALLEL_FROM: Final = 64 << 20
-
-_Batches = Iterator["list[Event] | list[SourceNote]"]
+_decode = msgspec.msgpack.Decoder(list[Event]).decode
 
 
-class ServerLogs:
-    """The server logs of one run.
+class ServerDialect(Dialect[Event]):
+    """livekit-server's console and JSON records."""
 
-    `paths` are files, `-` (stdin) or `LogInput`s; files of one rotated set are read oldest first, as one stream. `since`
-    and `until` are Unix seconds: events outside are left out, as if the log had been cut there. `progress` is called with
-    the bytes read so far and their total (None when not known). `jobs` is the most processes to use (None: one for each
-    core); what is read is the same whatever it is.
-    """
+    kind = "server_log"
+
+    @property
+    def automaton(self) -> BytesAhoCorasick:
+        return AUTOMATON
+
+    def lines(self, chain: Chain, stream: str) -> LineReader:
+        return LineReader(chain, stream)
+
+    def notes(self, reader: StreamReader[Event]) -> tuple[list[SourceNote], list[Event]]:
+        return notes_of(reader)
+
+    def reads(self, payload: bytes) -> bool:
+        return read_head(payload) is not None
+
+    def unwrapped(self, data: bytes) -> str:
+        return unwrapped(data)
+
+    def decode(self, data: bytes) -> list[Event]:
+        return _decode(data)
+
+
+class ServerLogs(Logs[Event]):
+    """The server logs of one run; the arguments are those of `Logs`."""
 
     def __init__(
         self,
@@ -42,78 +61,6 @@ class ServerLogs:
         progress: Callable[[int, int | None], None] | None = None,
         chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
-        self.inputs = [_input(one) for one in paths]
-        self.notes: list[SourceNote] = []
-        self._low = float("-inf") if since is None else since
-        self._high = float("inf") if until is None else until
-        self._jobs = (os.cpu_count() or 1) if jobs is None else jobs
-        self._progress = progress
-        self._chunk_bytes = chunk_bytes
-        self._streams = [Stream(name, inputs) for name, inputs in streams_of(self.inputs)]
-        self._spools: dict[str, Spool] = {}
-        self._done = 0
-
-    def events(self) -> Iterator[Event]:
-        """All events once, each stream in time order within 2 s, the streams merged. Fills `notes` when exhausted.
-
-        Raises:
-            RuntimeError: a process that helped reading was killed.
-        """
-        self.notes = []
-        self._done = 0
-        far = [one for one in self._streams if one.rereadable]
-        if self._jobs > 1 and len(far) > 1 and sum(one.work for one in far) >= PARALLEL_FROM:
-            from lkdoctor.collect.server_log.parallel import Readers  # noqa: PLC0415 - most runs need no processes
-
-            with Readers(far, self._jobs, self._chunk_bytes, self._count) as readers:
-                yield from self._merged(
-                    [readers.stream(far.index(one)) if one.rereadable else self._here(one) for one in self._streams]
-                )
-        else:
-            yield from self._merged([self._here(one) for one in self._streams])
-        order = {one.name: index for index, one in enumerate(self.inputs)}
-        self.notes.sort(key=lambda note: order[note.name])
-
-    def _merged(self, streams: Sequence[_Batches]) -> Iterator[Event]:
-        runs = [self._flat(one) for one in streams]
-        merged = runs[0] if len(runs) == 1 else heapq.merge(*runs, key=_time)
-        if self._low == float("-inf") and self._high == float("inf"):
-            return merged
-        return (event for event in merged if event.at is None or self._low <= event.at <= self._high)
-
-    def _flat(self, batches: _Batches) -> Iterator[Event]:
-        for batch in batches:
-            for item in batch:
-                if isinstance(item, SourceNote):
-                    self.notes.append(item)
-                else:
-                    yield item
-
-    def _here(self, stream: Stream) -> _Batches:
-        spool = None
-        if not stream.rereadable:
-            spool = self._spools[stream.name] = Spool()
-        return read_stream(stream, self._chunk_bytes, self._count, spool)
-
-    def _count(self, count: int) -> None:
-        self._done += count
-        if self._progress is not None:
-            self._progress(self._done, None)
-
-    def prepare(self, places: Iterable[Place]) -> None:
-        """Make `resolve` quick for `places` in many small parts: what can only be read forward is read once more, now."""
-        keep(self.inputs, places, self._spools)
-
-    def resolve(self, places: Iterable[Place]) -> dict[Place, Proof]:
-        """The records that stand at `places`, read again from their inputs (of a pipe: from what was kept of it)."""
-        return resolve(self.inputs, places, self._spools)
-
-
-def _input(one: str | Path | LogInput) -> LogInput:
-    if isinstance(one, LogInput):
-        return one
-    return LogInput("-") if str(one) == "-" else LogInput(str(one), Path(one))
-
-
-def _time(event: Event) -> float:
-    return float("-inf") if event.at is None else event.at
+        super().__init__(
+            ServerDialect(), paths, since=since, until=until, jobs=jobs, progress=progress, chunk_bytes=chunk_bytes
+        )

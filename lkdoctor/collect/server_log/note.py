@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from lkdoctor.collect.log.reader import StreamReader
 from lkdoctor.collect.server_log.excerpt import excerpt_events
-from lkdoctor.collect.server_log.reader import StreamReader
+from lkdoctor.collect.server_log.lines import LineReader
 from lkdoctor.collect.server_log.sniff import OTHER_TEXT, looks_like
 from lkdoctor.dispatch.facts import Event
 from lkdoctor.dispatch.model import SourceNote
@@ -16,12 +17,13 @@ _OTHER_LOGGERS = {
 }
 
 
-def notes_of(reader: StreamReader) -> tuple[list[SourceNote], list[Event]]:
+def notes_of(reader: StreamReader[Event]) -> tuple[list[SourceNote], list[Event]]:
     """One note for each input of a reader that has come to its end.
 
     An input without any regular record is tried as lines that were pasted or retyped by hand: their events come second.
     """
     chain, parser = reader.chain, reader.parser
+    assert isinstance(parser, LineReader)
     notes = []
     events: list[Event] = []
     for index, given in enumerate(chain.inputs):

@@ -12,9 +12,9 @@ import msgspec
 from msgspec.structs import replace
 
 from lkdoctor import redact
+from lkdoctor.collect.log.stamps import console_stamp
 from lkdoctor.collect.server_log.messages import AUTOMATON, KEPT_CALLS, KINDS
 from lkdoctor.collect.server_log.salvage import lenient_fields, whole_members
-from lkdoctor.collect.server_log.stamps import console_stamp
 from lkdoctor.dispatch.facts import Fields, What
 
 LEVELS: Final[dict[bytes, str]] = {

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from lkdoctor.collect.server_log.reader import HEAD_BYTES, MAX_RECORD
+from lkdoctor.collect.log.reader import HEAD_BYTES, MAX_RECORD
+from lkdoctor.collect.log.wrappers import Form, Peeled, docker_json, journald_json, json_envelope, peel
 from lkdoctor.collect.server_log.sniff import sniff
-from lkdoctor.collect.server_log.wrappers import Form, Peeled, docker_json, journald_json, json_envelope, peel
 from lkdoctor.collect.snapshot.pseudonyms import Pseudonyms
 from lkdoctor.redact import Redactor
 

@@ -12,8 +12,8 @@ from typing import Final
 from lkdoctor.collect.case import CaseInputs
 from lkdoctor.collect.extras import lines_of
 from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.log.source import LogInput, Opened, open_input
 from lkdoctor.collect.server_api.exchanges import parse_line
-from lkdoctor.collect.server_log.source import LogInput, Opened, open_input
 from lkdoctor.collect.snapshot.case_file import CaseFile
 from lkdoctor.collect.snapshot.cleaning import Cleaner, clean_lines, clean_log
 from lkdoctor.collect.snapshot.pseudonyms import Pseudonyms
@@ -37,15 +37,16 @@ class Writer:
         self._track = track
 
     def logs(self, inputs: CaseInputs) -> None:
-        """The server logs, and of what this version does not read the logs of workers."""
+        """The logs of servers and of workers; what this version does not read is left out, and named."""
         for one in inputs.server_logs:
             self._log(one, "server_log", _log_name(one, _SERVER_NAME, "server"), Cleaner(self._redactor, self._people))
-        for note in inputs.others:
-            if note.kind == "worker_log":
-                given = _input_of(note)
+        both = {(one.path, one.member) for one in inputs.server_logs}
+        for given in inputs.worker_logs:
+            if (given.path, given.member) not in both:  # one file of both kinds is written once
                 name = _log_name(given, _WORKER_NAME, "worker")
                 self._log(given, "worker_log", name, Cleaner(self._redactor, self._people, speech=True))
-            elif note.kind == "dotenv":
+        for note in inputs.others:
+            if note.kind == "dotenv":
                 self._dotenv(_input_of(note))
             else:
                 why = f"a file of the kind {note.kind}, which this version does not read: it cannot know what is secret in it"

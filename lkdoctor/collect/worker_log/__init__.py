@@ -1,0 +1,7 @@
+"""Logs of agent workers (livekit-agents, @livekit/agents) to events: any version, form and wrapper, any size, one pass."""
+
+from __future__ import annotations
+
+from lkdoctor.collect.worker_log.logs import WorkerLogs, is_worker_log
+
+__all__ = ["WorkerLogs", "is_worker_log"]

@@ -1,0 +1,379 @@
+"""Joins what workers said into the stories: by worker id, job id and dispatch id; then by clocks made equal.
+
+The server's word stands: a worker's log says why something happened, and that it happened where no server's log is at hand,
+never that it did not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from statistics import median
+from typing import Final
+
+from lkdoctor.dispatch.facts import Place
+from lkdoctor.dispatch.model import After, Certainty, Dispatch, Launch, Origin, Outcome, Stories, WorkerSession
+from lkdoctor.dispatch.worker_facts import UTC, Said, WorkerEvent, WorkerFields
+from lkdoctor.dispatch.worker_model import MOST_PROOF, Failing, Full, Trying, WorkerJob, WorkerRun
+
+QUARTER: Final = 900.0  # s: zones differ by whole quarters of an hour
+AGREE: Final = 20.0  # s by which two ids that both logs name may differ in what they say of the clocks
+APART: Final = 5.0  # s; a smaller difference of two clocks that name their zone is no difference
+OWN: Final = "lkdoctor-"
+
+
+def attach(stories: Stories, events: Iterable[WorkerEvent]) -> None:
+    """Join `events`, of all worker logs, into `stories`."""
+    runs = _Runs()
+    for event in events:
+        runs.take(event)
+    launches = _Launches(stories)
+    for run in runs.all:
+        if run.name.startswith(OWN):
+            continue
+        _date(run, runs.clock.get(id(run), ""), stories, launches)
+        stories.worker_runs.append(run)
+    alone = not stories.runs and stories.sampled is None
+    for run in stories.worker_runs:
+        _sessions(stories, run, alone=alone)
+        for job in run.jobs:
+            found = launches.of(job)
+            if found is not None:
+                _join(*found, job)
+            elif alone:
+                _told(stories, job)
+    if alone and stories.worker_runs:
+        times = [at for run in stories.worker_runs if run.dated for at in (run.first_at, run.last_at) if at is not None]
+        stories.first_at, stories.last_at = min(times, default=None), max(times, default=None)
+        stories.dispatches.sort(key=lambda one: (one.asked_at or 0.0, one.room, one.agent_name))
+
+
+class _Launches:
+    """The launches that jobs are looked for in: by job id; those that ended without a job by dispatch, or room and name."""
+
+    def __init__(self, stories: Stories) -> None:
+        self._by_job: dict[str, tuple[Dispatch, Launch]] = {}
+        self._by_dispatch: dict[str, list[tuple[Dispatch, Launch]]] = {}
+        self._by_room: dict[tuple[str, str], list[tuple[Dispatch, Launch]]] = {}
+        for dispatch in stories.dispatches:
+            for launch in dispatch.launches:
+                if launch.job_id:
+                    self._by_job[launch.job_id] = (dispatch, launch)
+            deciding = dispatch.deciding
+            if deciding is not None and deciding.job_id is None:
+                if dispatch.dispatch_id:
+                    self._by_dispatch.setdefault(dispatch.dispatch_id, []).append((dispatch, deciding))
+                if dispatch.room_id:
+                    key = (dispatch.room_id, dispatch.agent_name)
+                    self._by_room.setdefault(key, []).append((dispatch, deciding))
+
+    def assigned_at(self, job_id: str) -> float | None:
+        """When the server assigned the job."""
+        found = self._by_job.get(job_id)
+        return found[1].ended_at if found is not None and found[1].outcome is Outcome.ASSIGNED else None
+
+    def of(self, job: WorkerJob) -> tuple[Dispatch, Launch] | None:
+        """The launch that this job is of: the server's log does not print the id of one that it did not assign."""
+        found = self._by_job.get(job.job_id)
+        if found is not None:
+            return found
+        for dispatch, launch in (
+            *self._by_dispatch.get(job.dispatch_id, ()),
+            *self._by_room.get((job.room_id, job.name), ()),
+        ):
+            other = dispatch.dispatch_id and job.dispatch_id and dispatch.dispatch_id != job.dispatch_id
+            if launch.worker_side is None and not other:
+                return dispatch, launch
+        return None
+
+
+class _Runs:
+    """One pass over the events; every stream has one run at a time."""
+
+    def __init__(self) -> None:
+        self.all: list[WorkerRun] = []
+        self.clock: dict[int, str] = {}
+        self._now: dict[str, WorkerRun] = {}
+        self._jobs: dict[str, WorkerJob] = {}
+        self._handlers: dict[Said, Callable[[WorkerRun, WorkerEvent, WorkerFields], None]] = {
+            Said.REGISTERED: self._registered,
+            Said.CONNECT_FAILED: self._connect_failed,
+            Said.FAILED: self._failed,
+            Said.FULL: self._full,
+            Said.AVAILABLE: self._available,
+            Said.DRAINING: self._draining,
+            Said.PORT_TAKEN: self._port_taken,
+            Said.START_FAILED: self._start_failed,
+        }
+
+    def take(self, event: WorkerEvent) -> None:
+        """Take the next event of any stream."""
+        run = self._now.get(event.stream)
+        if run is None or (event.what is Said.STARTING and (run.begun or run.registered)):
+            run = WorkerRun(event.place.source, event.stream)
+            self.all.append(run)
+            self._now[event.stream] = run
+        at = event.at
+        if at is not None:
+            self.clock.setdefault(id(run), event.clock)
+            run.first_at = at if run.first_at is None else min(run.first_at, at)
+            run.last_at = at if run.last_at is None else max(run.last_at, at)
+        if event.sdk and event.what is not Said.ANY_LINE:
+            run.sdk = event.sdk
+        fields = event.fields
+        run.version = fields.version or run.version
+        if event.what is Said.STARTING:
+            run.begun, run.started_at = True, at
+        elif event.what is Said.PROCESS_READY:
+            run.ready_at = at
+        elif event.what is Said.STOPPING:
+            run.stopped_at = at
+        handler = self._handlers.get(event.what)
+        if handler is not None:
+            handler(run, event, fields)
+        elif Said.ASKED <= event.what < Said.ANY_LINE:
+            self._job_said(run, event, fields)
+
+    # -- the worker ----------------------------------------------------------------------------------------------------
+
+    def _registered(self, run: WorkerRun, event: WorkerEvent, fields: WorkerFields) -> None:
+        if fields.agent_name is not None:
+            run.agent_name = fields.agent_name
+        run.name_from_env = fields.name_from_env if fields.name_from_env is not None else run.name_from_env
+        run.deployment = fields.deployment if fields.deployment is not None else run.deployment
+        run.url = fields.url or run.url
+        run.server_version = fields.server_version or run.server_version
+        run.registered.append((event.at, fields.worker_id))
+        if run.trying:
+            run.trying[-1].over = True
+        _keep(run.proof, event.place)
+
+    def _connect_failed(self, run: WorkerRun, event: WorkerEvent, fields: WorkerFields) -> None:
+        if not run.trying or run.trying[-1].over:
+            run.trying.append(Trying(event.at))
+        one = run.trying[-1]
+        one.last_at = event.at if event.at is not None else one.last_at
+        one.tries += 1
+        one.attempts = fields.attempts or one.attempts
+        one.errors[fields.error] = one.errors.get(fields.error, 0) + 1
+        run.url = fields.url or run.url
+        _keep(one.proof, event.place)
+
+    def _failed(self, run: WorkerRun, event: WorkerEvent, fields: WorkerFields) -> None:
+        words = fields.error
+        if "address already in use" in words or "Errno 98" in words or "EADDRINUSE" in words:
+            self._port_taken(run, event, fields)
+            return
+        run.failed = words or run.failed or "closing worker due to error."
+        if run.trying and not run.trying[-1].over:
+            run.trying[-1].gave_up = True
+            _keep(run.trying[-1].proof, event.place)
+        else:
+            _keep(run.proof, event.place)
+
+    def _port_taken(self, run: WorkerRun, event: WorkerEvent, fields: WorkerFields) -> None:
+        run.port_taken = fields.error
+        run.proof.insert(0, event.place)
+
+    def _full(self, run: WorkerRun, event: WorkerEvent, fields: WorkerFields) -> None:
+        run.full.append(Full(event.at, None, fields.load, fields.threshold, [event.place]))
+
+    def _available(self, run: WorkerRun, event: WorkerEvent, fields: WorkerFields) -> None:  # noqa: ARG002
+        if run.full and run.full[-1].until is None:
+            run.full[-1].until = event.at
+            run.full[-1].proof.append(event.place)
+
+    def _draining(self, run: WorkerRun, event: WorkerEvent, fields: WorkerFields) -> None:  # noqa: ARG002
+        if run.registered:  # a start that failed drains, too
+            run.draining_at = event.at
+            _keep(run.proof, event.place)
+
+    def _start_failed(self, run: WorkerRun, event: WorkerEvent, fields: WorkerFields) -> None:
+        failing = run.failing
+        if failing is None:
+            failing = run.failing = Failing(first_at=event.at)
+        failing.count += 1
+        failing.last_at = event.at if event.at is not None else failing.last_at
+        failing.error = fields.error or failing.error
+        failing.where = fields.where or failing.where
+        _keep(failing.proof, event.place)
+
+    # -- its jobs ------------------------------------------------------------------------------------------------------
+
+    def _job(self, run: WorkerRun, fields: WorkerFields) -> WorkerJob | None:
+        if fields.job_id:
+            job = self._jobs.get(fields.job_id)
+            if job is None:
+                job = self._jobs[fields.job_id] = WorkerJob(fields.job_id, run)
+                job.worker_id = run.registered[-1][1] if run.registered else ""
+                run.jobs.append(job)
+            return job
+        # The record names an object only. It is about the one request that is still open, if there is just one.
+        waiting = [one for one in run.jobs[-8:] if not one.ran and one.assigned_at is None and not one.no_answer]
+        return waiting[0] if len(waiting) == 1 else None
+
+    def _job_said(self, run: WorkerRun, event: WorkerEvent, fields: WorkerFields) -> None:
+        what, at = event.what, event.at
+        if what in (Said.IDLE_TIMEOUT, Said.PROCESS_READY) or (
+            not fields.job_id and what not in (Said.NO_ANSWER, Said.REQUEST_FAILED)
+        ):
+            return
+        job = self._job(run, fields)
+        if job is None:
+            return
+        job.room = fields.room or job.room
+        job.room_id = fields.room_id or job.room_id
+        job.dispatch_id = fields.dispatch_id or job.dispatch_id
+        job.agent_name = fields.agent_name if fields.agent_name is not None else job.agent_name
+        job.last_at = at if at is not None else job.last_at
+        _keep(job.proof, event.place)
+        if what is Said.ASKED:
+            job.asked_at = at
+        elif what is Said.REFUSED_DRAINING:
+            job.draining = True
+        elif what is Said.ASSIGNED:
+            job.assigned_at = at
+        elif what is Said.ASSIGNMENT_TIMEOUT:
+            job.timed_out_at = at
+        elif what is Said.NO_ANSWER:
+            job.no_answer = True
+        elif what is Said.REQUEST_FAILED:
+            job.request_error = fields.error or job.request_error
+        elif what is Said.NO_WARM_PROCESS:
+            job.waited_at = at
+        elif what in (Said.NO_PROCESS, Said.LAUNCH_FAILED):
+            job.no_process = fields.error or "no process took the job"
+        elif what is Said.CRASHED:
+            job.crashed_at, job.error, job.where = at, fields.error, fields.where
+        elif what is Said.EXIT_CODE:
+            job.exit_code = fields.error
+        elif what is Said.MEMORY_KILL:
+            job.memory_kill = fields.error
+        elif what is Said.KILLED:
+            job.killed = fields.error
+        elif what is Said.NOT_CONNECTED:
+            job.not_connected_at = at
+        elif what is Said.RETURNED:
+            job.returned_at = at
+        elif what is Said.EXITING:
+            job.exiting_at, job.reason = at, fields.reason
+        elif what is Said.LINKED:
+            job.linked.append((at, fields.participant))
+        elif what is Said.SHARED_ROOM:
+            job.shared[event.place] = fields.error
+
+
+def _keep(proof: list[Place], place: Place) -> None:
+    """Keep the first few places and the last one."""
+    if len(proof) >= MOST_PROOF:
+        proof[-1] = place
+    else:
+        proof.append(place)
+
+
+# -- clocks ------------------------------------------------------------------------------------------------------------
+
+
+def _date(run: WorkerRun, clock: str, stories: Stories, launches: _Launches) -> None:
+    """Put the run's times on the server's clock, by the ids that both logs name; without any a log in UTC is believed."""
+    pairs = [(job.asked_at, launches.assigned_at(job.job_id)) for job in run.jobs]
+    for at, worker_id in run.registered:
+        session = stories.workers.get(worker_id)
+        pairs.append((at, session.registered_at if session is not None else None))
+    deltas = [theirs - own for own, theirs in pairs if own is not None and theirs is not None]
+    if clock == UTC:
+        run.dated = True
+        delta = median(deltas) if deltas else 0.0
+        if abs(delta) > APART and max(deltas) - min(deltas) <= AGREE:
+            _shift(run, delta)
+        return
+    if not deltas or max(deltas) - min(deltas) > AGREE:
+        return
+    delta = median(deltas)
+    zone = round(delta / QUARTER) * QUARTER
+    rest = delta - zone
+    run.dated = True
+    _shift(run, zone if abs(rest) <= APART else delta)
+
+
+def _shift(run: WorkerRun, by: float) -> None:
+    run.ahead = -by
+    owners: list[WorkerRun | Trying | Full | WorkerJob | Failing] = [run, *run.trying, *run.full, *run.jobs]
+    owners += [run.failing] if run.failing is not None else []
+    for owner in owners:
+        for name in owner.__dataclass_fields__:
+            if name in ("since", "until") or name.endswith("_at"):
+                value = getattr(owner, name)
+                if value is not None:
+                    setattr(owner, name, value + by)
+    run.registered = [(None if at is None else at + by, worker_id) for at, worker_id in run.registered]
+    for job in run.jobs:
+        job.linked = [(None if at is None else at + by, who) for at, who in job.linked]
+
+
+# -- into the stories --------------------------------------------------------------------------------------------------
+
+
+def _sessions(stories: Stories, run: WorkerRun, *, alone: bool) -> None:
+    """What a run says of its registrations; without a server's log it is all that is known of them."""
+    for at, worker_id in run.registered:
+        if not worker_id:
+            continue
+        session = stories.workers.get(worker_id)
+        if session is None:
+            if not alone:
+                continue
+            session = stories.workers[worker_id] = WorkerSession(
+                worker_id, run.stream, run.agent_name, deployment=run.deployment, proof=run.proof[:1],
+                registered_at=at if run.dated else None,
+                jobs=sum(job.ran for job in run.jobs if job.worker_id == worker_id),
+            )  # fmt: skip
+        session.sdk = session.sdk or run.version or None
+        session.run = run
+
+
+def _join(dispatch: Dispatch, launch: Launch, job: WorkerJob) -> None:
+    """What the server and the worker say of one job, side by side."""
+    launch.worker_side = job
+    job.known = True
+    job.room, job.room_id = job.room or dispatch.room, job.room_id or dispatch.room_id  # Node does not print the room
+    if job.agent_name is None:
+        job.agent_name = dispatch.agent_name
+    after = dispatch.after
+    if dispatch.participant is not None or after in (After.JOINED, After.LEFT):
+        job.came = True
+    elif after is After.NEVER_JOINED:
+        job.came = False
+    elif after is None and job.returned_at is not None and not job.linked:
+        dispatch.after = After.NEVER_JOINED
+        job.came = False
+
+
+def _told(stories: Stories, job: WorkerJob) -> None:
+    """A dispatch of which only the worker tells."""
+    at = job.asked_at if job.run.dated else None
+    launch = Launch("", at, job_id=job.job_id, worker_id=job.worker_id or None, decides=True, worker_side=job)
+    launch.proof = job.proof[:MOST_PROOF]
+    dispatch = Dispatch(job.room, job.room_id, job.name, Origin.SEEN, at, dispatch_id=job.dispatch_id or None)
+    dispatch.proof = job.proof[:1]
+    dispatch.launches.append(launch)
+    if job.ran or job.assigned_at is not None:
+        launch.outcome = Outcome.ASSIGNED
+        launch.ended_at = job.assigned_at if job.run.dated else None
+        dispatch.after = _after(job)
+    elif job.timed_out_at is not None:
+        launch.outcome = Outcome.ANSWER_TIMEOUT
+        launch.certainty = dispatch.certainty = Certainty.MEDIUM
+    else:
+        launch.outcome = Outcome.PENDING
+        dispatch.reason = "the worker was asked, and its log does not say at this level what came of it"
+        dispatch.missing = "the server's log"
+    dispatch.outcome = launch.outcome
+    stories.dispatches.append(dispatch)
+
+
+def _after(job: WorkerJob) -> After | None:
+    if job.linked:
+        return After.LEFT if job.crashed else After.ENDED if job.exiting_at is not None else After.JOINED
+    if job.returned_at is not None:
+        return After.NEVER_JOINED
+    return After.ENDED if job.exiting_at is not None and not job.crashed else None
