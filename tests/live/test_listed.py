@@ -37,6 +37,12 @@ ONCE = (
     "listed-one-never-asked",
     "listed-agent-finished",
     "listed-partner-missing",
+    "listed-deaf-pair",
+    "listed-pair-waits",
+    "listed-no-audio-track",
+    "listed-text-agent",
+    "listed-token-ignored",
+    "listed-token-agent-there",
 )
 
 
@@ -85,7 +91,7 @@ async def _play(scenario: Scenario, folder: Path, watch: int) -> dict[str, Any]:
         try:
             if not watch:
                 await scenario.play(lab)
-                return await _run(_command(scenario, lab.server.ws_url), folder)
+                return await _run(_command(scenario, lab.server.ws_url, *map(str, lab.documents)), folder)
             command = _command(scenario, lab.server.ws_url, "--watch", str(watch))
             watching = asyncio.create_task(_run(command, folder))
             await asyncio.sleep(LOOKS_AFTER)
