@@ -108,6 +108,8 @@ def command(
     from lkdoctor.report.build import Settings
 
     names = tuple(dict.fromkeys(agents))
+    if cleanup and (form != "text" or outputs):
+        raise click.UsageError("--cleanup removes rooms and makes no report; leave out --format and -o")
     _consistent(
         names, cleanup=cleanup, no_canary=no_canary, for_agents=bool(mine or metadata or deployment or times > 1)
     )

@@ -217,3 +217,10 @@ def test_since_and_until_leave_out_listings_too(tmp_path: Path) -> None:
     none = json.loads(checked(listing, "--until", "2020-01-01T00:00:00Z", "--format", "json", cwd=tmp_path).out)
     assert whole["dispatches"]
     assert none["dispatches"] == []
+
+
+@pytest.mark.parametrize("report", [("--format", "json"), ("-o", "json=report.json")])
+def test_a_cleanup_makes_no_report(report: tuple[str, ...], tmp_path: Path) -> None:
+    ran = run("probe", "--cleanup", "--url", "ws://127.0.0.1:1", *report, cwd=tmp_path)
+    assert (ran.status, ran.out) == (2, "")
+    assert "--cleanup removes rooms and makes no report" in ran.err
