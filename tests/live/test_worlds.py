@@ -71,7 +71,11 @@ def disagree(truth: Truth, played: Played, version: str, stories: dict[str, list
             continue
         listed.remove(entry)
         happened = what_happened(entry, truth, predicted, played)
-        story = next((one for one in told if _told_of(one, predicted, happened, blind)), None)
+        # No line names a dispatch: of two requests of one name in one room, which was refused and which served is not told.
+        fitting = [one for one in told if _told_of(one, predicted, happened, blind)]
+        if sum(one.agent_name == predicted.agent_name for one in predictions) > 1:
+            fitting += [one for one in told if one.agent_name == predicted.agent_name and one not in fitting]
+        story = next((one for one in fitting if one.outcome in happened), fitting[0] if fitting else None)
         if story is None and blind and (predicted.origin is not Origin.ROOM):
             story = _stray(stories, predicted)
             if story is None:
