@@ -1,13 +1,18 @@
-"""Live tests need real livekit-servers: where these cannot be had they are reported as not run, by name and reason."""
+"""Live tests need real livekit-servers, some a Docker engine too: where these cannot be had they are reported as not run,
+by name and reason."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
 
+from fixtures.lab import docker_engine
 from fixtures.lab.binaries import VERSIONS, missing
+from fixtures.lab.docker_engine import Engine
+from fixtures.lab.paths import LabUnavailableError
 
 
 def _absent() -> str | None:
@@ -24,8 +29,31 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("live") is None:
         return
     reason = _absent()
-    if reason is None:
-        return
+    if reason is not None:
+        _not_run(item.name, reason)
+
+
+def _not_run(name: str, reason: str) -> None:
     if os.environ.get("LKDOCTOR_REQUIRE_LIVE") == "1":
         pytest.fail(f"not run although LKDOCTOR_REQUIRE_LIVE=1: {reason}", pytrace=False)
-    pytest.skip(f"{item.name} was not run: {reason}")  # with the name, or pytest folds all into one line
+    pytest.skip(f"{name} was not run: {reason}")  # with the name, or pytest folds all into one line
+
+
+@pytest.fixture(scope="session")
+def _one_engine() -> Iterator[Engine | str]:
+    """The engine of this test process, or why there is none."""
+    try:
+        with docker_engine.running() as engine:
+            yield engine
+    except LabUnavailableError as error:
+        yield str(error)
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, _one_engine: Engine | str) -> Iterator[Engine]:
+    """A private Docker engine without containers."""
+    if isinstance(_one_engine, str):
+        _not_run(request.node.name, _one_engine)
+        return
+    yield _one_engine
+    _one_engine.clear()
