@@ -1,4 +1,4 @@
-"""Makes what is generated: the JSON schema, docs/checks.md, the cases of `lkdoctor demo`, README's screen.
+"""Makes what is generated: the JSON schemas, docs/checks.md, the cases of `lkdoctor demo`, README's screen.
 
 `python docs/generate.py` writes them, `--check` only compares and names what is out of date (exit 1).
 """
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lkdoctor import config
 from lkdoctor.cli import pipeline
 from lkdoctor.cli.demo import DEFAULT
 from lkdoctor.collect.server_log import LogInput
@@ -51,7 +52,9 @@ def generated() -> Iterator[tuple[Path, bytes]]:
     """Every generated file with its content."""
     known = scenarios()
     yield ROOT / "lkdoctor" / "schemas" / "report-v1.json", json_v1.schema()
+    yield ROOT / "lkdoctor" / "schemas" / "config-v1.json", config.schema()
     yield ROOT / "docs" / "checks.md", checks_page(known).encode()
+    yield ROOT / "docs" / "config.md", config_page().encode()
     yield from demo(known)
     yield ROOT / "README.md", readme().encode()
 
@@ -63,6 +66,52 @@ def readme() -> str:
     shown = write(pipeline.report(pipeline.collect(wish), wish), Screen(100))
     head, rest = text.split("<!-- generated: demo -->", 1)
     return f"{head}<!-- generated: demo -->\n```text\n{shown}```\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}"
+
+
+def config_page() -> str:
+    """docs/config.md with the tables of the published schema."""
+    text = (ROOT / "docs" / "config.md").read_text("utf-8")
+    schema = json.loads(config.schema())
+    lines = []
+    for name, table in schema["properties"].items():
+        known = schema["$defs"][table.get("$ref", table.get("items", {}).get("$ref")).rsplit("/", 1)[-1]]
+        heading, _, words = known["description"].partition(": ")
+        lines += [
+            "",
+            f"### {heading}",
+            "",
+            words[:1].upper() + words[1:],
+            "",
+            "| key | value | what it says |",
+            "|---|---|---|",
+        ]
+        for key, one in known["properties"].items():
+            must = " (must be there)" if key in known["required"] else ""
+            lines.append(f"| `{key}` | {_kind_of(one)}{must} | {one['description']} |")
+        assert name in heading, f"the description of {name} begins with its heading"
+    head, rest = text.split("<!-- generated: tables -->", 1)
+    tables = "\n".join(lines[1:])
+    return f"{head}<!-- generated: tables -->\n{tables}\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}"
+
+
+def _kind_of(one: dict[str, Any]) -> str:
+    """The values that a key takes, in words."""
+    if "enum" in one:
+        return ", ".join(f"`{value}`" for value in one["enum"] if value)
+    if "anyOf" in one:
+        kinds = [_kind_of(each) for each in one["anyOf"] if each.get("type") != "null"]
+        return " or ".join(dict.fromkeys(kinds))
+    if one.get("format") == "date":
+        return "date"
+    if one["type"] == "array":
+        return "list of " + ("these" if "enum" in one["items"] else "texts")
+    return {
+        "string": "text",
+        "integer": "whole number",
+        "number": "number",
+        "boolean": "`true` or `false`",
+        "object": "table of texts",
+    }[one["type"]]
 
 
 def demo(known: dict[str, Scenario]) -> Iterator[tuple[Path, bytes]]:

@@ -47,13 +47,19 @@ class OutputType(options.ParamType):
     "--room", "rooms", multiple=True, metavar="NAME", help="Only this room; only it is asked about live. Repeatable."
 )
 @click.option("--agent", "agents", multiple=True, metavar="NAME", help="Only this agent name. Repeatable.")
-@click.option("--expect", multiple=True, metavar="NAME", help="Agents that somebody must have dispatched: NAME[,NAME].")
+@click.option(
+    "--expect",
+    multiple=True,
+    metavar="NAME",
+    help="Agents that somebody must dispatch, as lkdoctor.toml may say too: NAME[,NAME].",
+)
 @click.option(
     "--together",
     multiple=True,
     metavar="A,B",
     help="Agents that belong into one room and talk to each other. Repeatable, once a group.",
 )
+@options.config
 @options.fail_on
 @click.option("--allow-inconclusive", is_flag=True, help="Exit 0 instead of 3 when the evidence cannot tell.")
 @options.exit_zero
@@ -73,6 +79,7 @@ def command(
     worker_logs: tuple[str, ...],
     expect: tuple[str, ...],
     together: tuple[str, ...],
+    config: str | None,
     form: str,
     outputs: tuple[tuple[str, str], ...],
     select: tuple[str, ...],
@@ -101,7 +108,7 @@ def command(
     130 interrupted.
     """
     from lkdoctor.cli.pipeline import Wish
-    from lkdoctor.dispatch.model import Wanted
+    from lkdoctor.cli.plan import read_config, wanted_of
     from lkdoctor.doctor.finding import Severity
     from lkdoctor.report.build import Settings
 
@@ -119,7 +126,8 @@ def command(
         list_all,
     )
     options.sensible(live, for_token=bool(tokens))
-    wanted = Wanted(options.words(expect), tuple(options.group(one) for one in together))
+    file = read_config(paths, config)
+    wanted = wanted_of(file.config, options.words(expect), tuple(options.group(one) for one in together))
     wish = Wish(
         paths,
         logs,
@@ -133,6 +141,7 @@ def command(
         tokens=tokens,
         wanted=wanted,
         worker_logs=worker_logs,
+        config=file,
     )
     sys.exit(run(wish, form, outputs, exit_zero=exit_zero, quiet=quiet, verbose=verbose, color=color))
 

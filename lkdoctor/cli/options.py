@@ -41,6 +41,11 @@ fail_on = click.option(
     help="Exit 1 from this severity on (findings of low confidence never count).",
 )
 exit_zero = click.option("--exit-zero", is_flag=True, help="Exit 0 whatever was found (not when something went wrong).")
+config = click.option(
+    "--config",
+    metavar="FILE",
+    help="What should be, what to ignore [default: lkdoctor.toml in the given folder, else in the current one].",
+)
 quiet = click.option("-q", "--quiet", is_flag=True, help="One line for the verdict and one for each finding.")
 verbose = click.option("-v", "--verbose", is_flag=True, help="All proof, all rows, every check.")
 

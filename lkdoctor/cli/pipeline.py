@@ -17,6 +17,7 @@ from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.server_log import LogInput, ServerLogs
 from lkdoctor.collect.snapshot.case_file import recorded_gaps
 from lkdoctor.collect.worker_log import WorkerLogs
+from lkdoctor.config import ConfigFile
 from lkdoctor.dispatch.connection import server_ahead
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import SourceNote, Stories, Wanted
@@ -87,6 +88,7 @@ class Wish:
     tokens: tuple[str, ...] = ()  # a token, a file with tokens, or -
     wanted: Wanted = field(default_factory=Wanted)
     worker_logs: tuple[str, ...] = ()  # logs of agent workers, whatever they look like
+    config: ConfigFile = field(default_factory=ConfigFile)  # lkdoctor.toml, where there is one
     record: Callable[[bytes], object] | None = None  # takes each exchange with the API as a line of api.jsonl
 
 

@@ -1,0 +1,1 @@
+"""Tests of lkdoctor.toml and of what is read from a project."""
