@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import os
 import re
 import sys
 import types
@@ -70,7 +71,7 @@ def find(paths: tuple[str, ...], named: str | None = None) -> Path | None:
         if not path.is_file():
             raise ConfigError(f"{path}: no such file; `lkdoctor init` writes one")
         return path
-    folders = [Path(one) for one in paths if one != "-" and Path(one).is_dir()]
+    folders = [Path(one) for one in paths if one != "-" and os.path.isdir(one)]
     return next((one / FILE for one in (*folders, Path()) if (one / FILE).is_file()), None)
 
 
