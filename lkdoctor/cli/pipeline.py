@@ -20,7 +20,7 @@ from lkdoctor.collect.worker_log import WorkerLogs
 from lkdoctor.config import ConfigFile
 from lkdoctor.dispatch.connection import server_ahead
 from lkdoctor.dispatch.facts import Place
-from lkdoctor.dispatch.model import SourceNote, Stories, Wanted
+from lkdoctor.dispatch.model import READ_KINDS, SourceNote, Stories, Wanted
 from lkdoctor.dispatch.stories import KEEP, join
 from lkdoctor.dispatch.worker_facts import UTC, Said, WorkerEvent
 from lkdoctor.dispatch.worker_side import attach
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 # What describes a case is no evidence in it.
 OWN_FILES = frozenset({"scenario", "manifest", "config"})
-EVIDENCE = frozenset({"server_log", "worker_log", "api", "connection", "probe", "token"})  # what this version reads
 
 
 class InputError(Exception):
@@ -115,8 +114,9 @@ def collect(wish: Wish, spare: Iterable[str] = ()) -> Collected:
         ]
     stories.steps, stories.probes = gathered.steps, gathered.probes
     stories.tokens, stories.server = gathered.tokens, gathered.server
+    stories.facts = gathered.facts
     stories.wanted = wish.wanted
-    used = {one.kind for one in stories.sources if one.kind in EVIDENCE and not one.unusable}
+    used = {one.kind for one in stories.sources if one.kind in READ_KINDS and not one.unusable}
     judged = used & {"server_log", "worker_log", "api"}
     settings = wish.settings
     if judged and not interrupt.asked and not gaps and (unknown := unknown_names(stories, settings)):

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from lkdoctor.collect.extras import KINDS, Extra, read_extras
+from lkdoctor.collect.extras import Extra, read_extras
 from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.kinds import BY_NAME, kind_of_name
 from lkdoctor.collect.log.source import LogInput, open_input
 from lkdoctor.collect.server_log.sniff import looks_like, sniff
 from lkdoctor.collect.worker_log.logs import is_worker_log
@@ -27,18 +28,6 @@ _HEAD: Final = 64 * 1024
 _MOST_FILES: Final = 2000
 _MOST_BYTES: Final = 1 << 40  # what all members of a zip claim to unpack to
 
-#: Files of a case that are no logs, by name.
-_NAMES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
-    ("api", re.compile(r"api(?:[.-][\w-]+)?\.jsonl(?:\.gz|\.zst)?$")),
-    ("connection", re.compile(r"connection(?:[.-][\w-]+)?\.jsonl(?:\.gz|\.zst)?$")),
-    ("probe", re.compile(r"probe(?:[.-][\w-]+)?\.jsonl(?:\.gz|\.zst)?$")),
-    ("livekit_yaml", re.compile(r"(?:livekit|config)\.ya?ml$")),
-    ("compose", re.compile(r"(?:docker-)?compose(?:\.[\w-]+)?\.ya?ml$")),
-    ("dotenv", re.compile(r"\.env(?:\..+)?$")),
-    ("token", re.compile(r"token.*\.(?:txt|jwt)$|token-\d+\.json$")),
-    ("host", re.compile(r"host\.json$")),
-    ("containers", re.compile(r"containers\.json$")),
-)
 _SERVER_LOG: Final = re.compile(r"(?:server|livekit).*\.(?:log|txt|jsonl?)\b")
 _WORKER_LOG: Final = re.compile(r"(?:worker|agent).*\.(?:log|txt|jsonl?)\b")
 _ANY_LOG: Final = re.compile(r"\.(?:log|out|err|txt|jsonl|gz|zst)(?:$|\W)|-json\.log")
@@ -145,7 +134,7 @@ class CaseInputs:
             self.server_logs.append(given)
             self.worker_logs.append(replace(given, name=f"{given.name} (workers)"))
             return
-        if kind in KINDS:
+        if kind in BY_NAME and BY_NAME[kind].read:
             self.extras.append(Extra(given, kind))
             return
         note = SourceNote(given.name, kind, bytes=given.size_on_disk)
@@ -219,16 +208,12 @@ def _members_of_zip(path: Path) -> Iterable[tuple[LogInput, str]]:
 
 
 def _is_evidence(name: str) -> bool:
-    return _by_name(name) != "" or bool(_ANY_LOG.search(name))
-
-
-def _by_name(name: str) -> str:
-    return next((kind for kind, pattern in _NAMES if pattern.match(name)), "")
+    return kind_of_name(name) != "" or bool(_ANY_LOG.search(name))
 
 
 def _kind(given: LogInput, name: str) -> tuple[str, str]:
     """What a file is: by name when that says it, else by its beginning."""
-    kind = _by_name(name)
+    kind = kind_of_name(name)
     if kind:
         return kind, ""
     head = _head(given)

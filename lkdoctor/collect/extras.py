@@ -1,14 +1,15 @@
-"""Reads what a case holds besides logs: recorded API exchanges, connection steps, probes and tokens, each by its reader."""
+"""Reads what a case holds besides logs (recorded API exchanges, tokens, measured facts, …), each by its reader."""
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Final
 
+from lkdoctor.collect.fact_files import read_facts
 from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.kinds import BY_NAME, named
 from lkdoctor.collect.log.source import LogInput, Opened, open_input
 from lkdoctor.dispatch.model import SourceNote
 from lkdoctor.redact import mask
@@ -16,14 +17,6 @@ from lkdoctor.redact import mask
 _BLOCK: Final = 256 * 1024
 _LONGEST_LINE: Final = 64 << 20  # ListRooms of 100,000 rooms; what has no line ends at all must not fill the memory
 _LARGEST_TEXT: Final = 4 << 20
-#: kind -> module and function that read it line by line; imported when there is such a file
-_BY_LINE: Final = {
-    "api": ("lkdoctor.collect.server_api.exchanges", "read_exchanges"),
-    "connection": ("lkdoctor.collect.connection", "read_steps"),
-    "probe": ("lkdoctor.collect.probe_file", "read_probes"),
-}
-_AS_TEXT: Final = {"token": ("lkdoctor.collect.token", "read_token_file")}
-KINDS: Final = frozenset((*_BY_LINE, *_AS_TEXT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +24,13 @@ class Extra:
     """A file that this version reads and that is no log."""
 
     given: LogInput
-    kind: str  # api, connection, probe, token
+    kind: str  # the name of a row of `kinds.FILE_KINDS`
 
 
 def read_extras(extras: list[Extra], gathered: Gathered) -> None:
     """Read each of `extras` into `gathered`; one that cannot be read costs only itself."""
     # Tokens last: what the others recorded says when the case was made.
-    for one in sorted(extras, key=lambda extra: extra.kind in _AS_TEXT):
+    for one in sorted(extras, key=lambda extra: BY_NAME[extra.kind].whole):
         before = len(gathered.notes)
         trouble = _read(one, gathered)
         notes = [note for note in gathered.notes[before:] if note.name == one.given.name]
@@ -56,21 +49,20 @@ class _Trouble:
 
 
 def _read(one: Extra, gathered: Gathered) -> _Trouble:
-    name = one.given.name
+    name, kind = one.given.name, BY_NAME[one.kind]
     try:
         opened = open_input(one.given)
     except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
         return _Trouble([], f"cannot be opened: {mask(str(error))}")
     trouble = _Trouble(opened.notes)
     try:
-        if one.kind in _BY_LINE:
-            module, function = _BY_LINE[one.kind]
-            getattr(import_module(module), function)(lines_of(opened), name, gathered)
-        else:
-            module, function = _AS_TEXT[one.kind]
+        if kind.facts:
+            read_facts(lines_of(opened), name, gathered, kind)
+        elif kind.whole:
             recorded = max((note.last_at for note in gathered.notes if note.last_at is not None), default=None)
-            text = _text(opened)
-            getattr(import_module(module), function)(text, name, gathered, read_at=recorded)
+            named(kind.reader)(_text(opened), name, gathered, read_at=recorded)
+        else:
+            named(kind.reader)(lines_of(opened), name, gathered)
     except Exception as error:  # noqa: BLE001 - a file of an unforeseen form must not cost the evidence beside it
         trouble.unusable = f"reading it failed with {type(error).__name__}: {mask(str(error))[:200]}"
     finally:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from lkdoctor.dispatch.connection import Step
-from lkdoctor.dispatch.facts import Place
+from lkdoctor.dispatch.facts import Fact, Place
 from lkdoctor.dispatch.listings import Snapshot
 from lkdoctor.dispatch.model import SourceNote
 from lkdoctor.dispatch.probes import LiveServer, ProbeRun
@@ -38,8 +38,15 @@ class Gathered:
     probes: list[ProbeRun] = field(default_factory=list)
     tokens: list[Token] = field(default_factory=list)
     server: LiveServer | None = None
+    facts: dict[type[Fact], list[Fact]] = field(default_factory=dict)  # of all further kinds, by their class
     notes: list[SourceNote] = field(default_factory=list)
     quotes: dict[Place, Quote] = field(default_factory=dict)
+
+    def add(self, fact: Fact) -> None:
+        """Keep a fact of a further kind; its own words prove it, unless others were quoted for its place before."""
+        self.facts.setdefault(type(fact), []).append(fact)
+        if fact.place not in self.quotes:
+            self.quote(fact.place, fact.told())
 
     def quote(self, place: Place, text: str, line: int | None = None) -> Place:
         """Remember how the fact at `place` reads; returns `place`."""

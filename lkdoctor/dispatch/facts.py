@@ -1,7 +1,8 @@
 """Facts: what a source says, placed and frozen, with no opinion in them.
 
-Three kinds. An `Event` happened at a time (a log line, a webhook). A `Snapshot` (`listings`) was true as of a time and says
-whether it is complete (an API listing). A `Setting` is timeless (a token claim, an environment variable, a yaml key).
+An `Event` happened at a time (a log line, a webhook). A `Snapshot` (`listings`) was true as of a time and says whether it
+is complete (an API listing). Both are joined into stories. What stands for itself (a measured load, a container, a
+variable in a file) is a `Fact`, and reaches the checks as it is.
 
 Field names of `Fields` are the ones livekit-server prints, so a log record is decoded straight into it and nothing is
 renamed on the way; where LiveKit changed a name (`pID` became `participantID` in v1.10.0) both are kept here and read
@@ -11,7 +12,7 @@ through a property.
 from __future__ import annotations
 
 import enum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -192,9 +193,18 @@ class Event(msgspec.Struct, frozen=True):
     retyped: bool = False
 
 
-class Setting(msgspec.Struct, frozen=True):
-    """A timeless value: a token claim, an environment variable, a yaml key."""
+class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="fact", tag=True):
+    """One thing that a source says and that no join needs: a check asks for all of a kind with `Facts[TheClass]`.
 
-    key: str
-    value: Any
-    place: Place
+    A subclass is written `class Load(Fact, frozen=True, kw_only=True)` and names in `SOURCES` the kinds of source that tell it (any one will do: the check is skipped when none of
+    them is in the evidence). In a case it is one line of JSON: its class under `fact`, its fields as they are, no `place`.
+    """
+
+    SOURCES: ClassVar[tuple[str, ...]] = ()
+
+    place: Place = Place("")
+
+    def told(self) -> str:
+        """The fact in words that a reader can hold against the source; it is quoted as proof."""
+        shown = ((name, getattr(self, name)) for name in self.__struct_fields__ if name != "place")
+        return " ".join(f"{name}={value}" for name, value in shown if value not in (None, "", (), []))

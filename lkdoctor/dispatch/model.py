@@ -9,9 +9,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from lkdoctor.dispatch.connection import Step
-from lkdoctor.dispatch.facts import Place
+from lkdoctor.dispatch.facts import Fact, Place
 from lkdoctor.dispatch.listings import ParticipantInfo, RoomInfo
 from lkdoctor.dispatch.probes import LiveServer, ProbeRun
 from lkdoctor.dispatch.tokens import Token
@@ -286,6 +287,13 @@ class Refusal:
     agent_name: str | None = None  # of a refused registration, where the line says it
 
 
+#: The kinds of source that something can be learned from; what is of another kind is named and not read.
+READ_KINDS: Final = (
+    *("server_log", "worker_log", "api", "connection", "probe", "token"),
+    *("worker_http", "load", "talk", "docker", "host", "config", "intentions"),
+)
+
+
 @dataclass(slots=True)
 class SourceNote:
     """What one source was, and what of it could not be used."""
@@ -360,6 +368,7 @@ class Stories:
     tokens: list[Token] = field(default_factory=list)
     worker_runs: list[WorkerRun] = field(default_factory=list)  # what worker logs tell
     wanted: Wanted = field(default_factory=Wanted)
+    facts: dict[type[Fact], list[Fact]] = field(default_factory=dict)  # what no join needs, by its class
 
     def of_name(self, agent_name: str) -> Iterator[WorkerSession]:
         """Worker sessions registered under exactly this name (case, blanks and hyphens count)."""

@@ -21,6 +21,7 @@ from lkdoctor.doctor.evidence import (
     Tokens,
     WorkerRuns,
     Workers,
+    fact_class,
 )
 from lkdoctor.doctor.finding import Code, Finding, Fix, Inconclusive, Subject
 from lkdoctor.doctor.folding import fold, merge
@@ -39,6 +40,12 @@ NEEDS: dict[type, tuple[str, ...]] = {  # any one of the kinds will do
     Tokens: ("token",),
     WorkerRuns: ("worker_log",),
 }
+
+
+def sources_of(kind: type) -> tuple[str, ...]:
+    """The kinds of source, any one of which fills this view; empty for one that is never absent."""
+    wanted = fact_class(kind)
+    return NEEDS.get(kind, ()) if wanted is None else wanted.SOURCES
 
 
 class Result(str, enum.Enum):
@@ -98,7 +105,7 @@ def run(checks: Iterable[Check], evidence: Evidence, extra: Iterable[Finding] = 
         by_function.setdefault(one.function, []).append(one)
     kinds = {source.kind for source in evidence.sources if not source.unusable}
     for marked in by_function.values():
-        missing = sorted({NEEDS[kind] for kind in marked[0].wants if kind in NEEDS and kinds.isdisjoint(NEEDS[kind])})
+        missing = sorted({need for one in marked[0].wants if (need := sources_of(one)) and kinds.isdisjoint(need)})
         if missing:
             # `server_log` alone covers "server_log or api"
             missing = [one for one in missing if not any(set(other) < set(one) for other in missing)]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from lkdoctor.dispatch.connection import Step
+from lkdoctor.dispatch.facts import Fact
 from lkdoctor.dispatch.model import (
     Coverage,
     Dispatch,
@@ -22,6 +25,26 @@ from lkdoctor.dispatch.model import (
 from lkdoctor.dispatch.probes import LiveServer, ProbeRun
 from lkdoctor.dispatch.tokens import Token
 from lkdoctor.dispatch.worker_model import WorkerJob, WorkerRun
+
+F = TypeVar("F", bound=Fact)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts(Generic[F]):
+    """All facts of one class. A check asks for them with the parameter type `Facts[TheClass]`."""
+
+    all: tuple[F, ...]
+
+    def __iter__(self) -> Iterator[F]:
+        return iter(self.all)
+
+
+def fact_class(kind: object) -> type[Fact] | None:
+    """`TheClass` of `Facts[TheClass]`; None for any other type."""
+    if typing.get_origin(kind) is not Facts:
+        return None
+    (found,) = typing.get_args(kind)
+    return found if isinstance(found, type) and issubclass(found, Fact) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +200,7 @@ class Evidence:
     wanted: Wanted
     first_at: float | None
     last_at: float | None
+    facts: Mapping[type[Fact], tuple[Fact, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, stories: Stories) -> Evidence:
@@ -197,7 +221,12 @@ class Evidence:
             stories.wanted,
             stories.first_at,
             stories.last_at,
+            {kind: tuple(facts) for kind, facts in stories.facts.items()},
         )
+
+    def facts_of(self, kind: type[F]) -> tuple[F, ...]:
+        """All facts of this class; empty when no source told any. For a check that gains by them and does without, too."""
+        return typing.cast("tuple[F, ...]", self.facts.get(kind, ()))
 
     def view(self, kind: type) -> object:
         """The view of this type, for a check's parameter.
@@ -207,6 +236,8 @@ class Evidence:
         """
         if kind is Evidence:
             return self
+        if (wanted := fact_class(kind)) is not None:
+            return Facts(self.facts.get(wanted, ()))
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
             if type(value) is kind:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lkdoctor.doctor.codes import CODES, FAMILIES
-from lkdoctor.doctor.engine import NEEDS
+from lkdoctor.doctor.engine import sources_of
 from lkdoctor.doctor.finding import Code
 from lkdoctor.doctor.registry import Check
 
@@ -22,6 +22,9 @@ SOURCES = {
     "token": "token",
     "config": "configuration files",
     "probe": "probe",
+    "load": "measured load",
+    "talk": "watched room",
+    "intentions": "lkdoctor.toml",
 }
 
 
@@ -77,7 +80,7 @@ def needs(checks: Iterable[Check]) -> tuple[str, ...]:
     """The kinds of evidence that these checks look at, in words."""
     found: set[str] = set()
     for check in checks:
-        kinds = [set(NEEDS[kind]) for kind in check.wants if kind in NEEDS]
+        kinds = [set(need) for kind in check.wants if (need := sources_of(kind))]
         # What asks for Rooms, which two sources give, and for Workers, which one gives, needs that one.
         found |= set.intersection(*kinds) if kinds and set.intersection(*kinds) else set().union(*kinds)
     return tuple(sorted(SOURCES.get(one, one) for one in found))

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Protocol
 
 from lkdoctor.doctor.codes import PLUGIN_NOT_LOADED
-from lkdoctor.doctor.evidence import Evidence
+from lkdoctor.doctor.evidence import Evidence, fact_class
 from lkdoctor.doctor.finding import Finding, Fix, Subject
 from lkdoctor.doctor.registry import Check, CheckFunction, describe
 
@@ -104,7 +104,7 @@ def _admit(found: Check, entry: Entry, checks: dict[str, list[Check]], names: di
         raise RefusedError(f"the name {code.name} is already {names[code.name]}'s")
     known = {Evidence, *_evidence_types()}
     for kind in found.wants:
-        if kind not in known:
+        if kind not in known and fact_class(kind) is None:
             raise RefusedError(f"{found.function.__name__} asks for {kind!r}, which is no evidence of this lkdoctor")
     checks.setdefault(code.id, []).append(found)
     names[code.name] = code.id

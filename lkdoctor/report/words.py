@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+from lkdoctor.dispatch.model import READ_KINDS
 from lkdoctor.report.json_v1 import Dispatch, Finding, Report, Source
 from lkdoctor.report.many import bare
 
-KINDS = ("server_log", "worker_log", "api", "connection", "probe", "token")  # of sources that this version reads
 _RANK = {"info": 10, "warning": 20, "error": 30}
 
 
@@ -54,7 +54,7 @@ def open_question(one: Dispatch) -> bool:
 
 def usable(one: Source) -> bool:
     """True for a source that something could be learned from."""
-    return one.kind in KINDS and not one.unusable
+    return one.kind in READ_KINDS and not one.unusable
 
 
 def counts(one: Finding, fail_on: str) -> bool:

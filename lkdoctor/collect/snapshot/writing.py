@@ -11,7 +11,9 @@ from typing import Final
 
 from lkdoctor.collect.case import CaseInputs
 from lkdoctor.collect.extras import lines_of
+from lkdoctor.collect.fact_files import write_facts
 from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.kinds import FILE_KINDS
 from lkdoctor.collect.log.source import LogInput, Opened, open_input
 from lkdoctor.collect.server_api.exchanges import parse_line
 from lkdoctor.collect.snapshot.case_file import CaseFile
@@ -105,6 +107,9 @@ class Writer:
             self._text("connection.jsonl", "connection", write_steps(gathered.steps))
         if gathered.probes:
             self._text("probe.jsonl", "probe", (write_probe(one).encode() for one in gathered.probes))
+        for kind in FILE_KINDS:
+            if facts := list(write_facts(gathered, kind)):
+                self._text(kind.file, kind.name, facts)
         for number, token in enumerate(gathered.tokens, 1):
             name = f"token-{number}.json"
             token.name = name  # the user may have named it by a path of theirs
