@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lkdoctor.cli.interrupt import Interrupt
 from lkdoctor.cli.options import PROBE_WORDS
 from lkdoctor.cli.progress import Waiting
-from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.gathered import Gap, Gathered
 from lkdoctor.dispatch.model import SourceNote
 from lkdoctor.redact import mask
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from lkdoctor.collect.target import Target
 
 Say = Callable[[str], None]
-Work = Callable[["Target", Gathered, Say], Coroutine[Any, Any, object]]
+Work = Callable[[Gathered, Say], Coroutine[Any, Any, object]]
 
 Record = Callable[[bytes], object]
 
@@ -39,14 +40,7 @@ class Collector:
     words: str
     work: Work
     seconds: float
-
-
-@dataclass(slots=True)
-class Asked:
-    """Whom, and how it went."""
-
-    target: Target
-    gaps: list[str] = field(default_factory=list)
+    source: str  # how the source is named when the work itself came to name none
 
 
 def target_of(live: Live, *, keyless: bool = False) -> Target:
@@ -84,7 +78,7 @@ def read_tokens(live: Live, tokens: tuple[str, ...], target: Target | None, gath
     read(tokens, gathered, pair)
 
 
-def collectors(live: Live, rooms: tuple[str, ...], record: Record | None) -> list[Collector]:
+def collectors(live: Live, target: Target, rooms: tuple[str, ...], record: Record | None) -> list[Collector]:
     """What is asked: the way to the server, what its API lists, and with `--probe` a job of lkdoctor's own."""
     from lkdoctor.collect import connection
     from lkdoctor.collect.server_api import sweep as server_api
@@ -92,46 +86,41 @@ def collectors(live: Live, rooms: tuple[str, ...], record: Record | None) -> lis
     # Each answer has less time than the whole: a server that stays silent is told by the step that it was silent at.
     one_answer = min(connection.STEP_SECONDS, live.timeout / 2)
 
-    async def walk(target: Target, gathered: Gathered, say: Say) -> None:
+    async def walk(gathered: Gathered, say: Say) -> None:
         await connection.walk(target, gathered, say, one_answer)
 
-    async def sweep(target: Target, gathered: Gathered, say: Say) -> None:
+    async def sweep(gathered: Gathered, say: Say) -> None:
         await server_api.collect(
             target, gathered, say, rooms=rooms, watch=live.watch or 0.0, timeout=live.timeout, record=record
         )
 
     found = [
-        Collector("connection", "the connection", walk, live.timeout),
+        Collector("connection", "the connection", walk, live.timeout, target.url),
         # It ends by itself, with what it has; the limit here is for what it did not foresee.
-        Collector("api", "the server's API", sweep, live.timeout + (live.watch or 0.0) + _SLACK),
+        Collector("api", "the server's API", sweep, live.timeout + (live.watch or 0.0) + _SLACK, target.url),
     ]
     if live.probe:
         from lkdoctor.probe.canary import canary
 
-        found.append(Collector("probe", PROBE_WORDS, canary, max(live.timeout, _PROBE_SECONDS)))
+        seconds = max(live.timeout, _PROBE_SECONDS)
+        found.append(Collector("probe", PROBE_WORDS, partial(canary, target), seconds, target.url))
     return found
 
 
-def ask(
-    target: Target, collectors: list[Collector], gathered: Gathered, interrupt: Interrupt, *, quiet: bool
-) -> list[str]:
+def ask(collectors: list[Collector], gathered: Gathered, interrupt: Interrupt, *, quiet: bool) -> None:
     """Run all collectors at once; returns when the slowest is done, its time is over, or Ctrl-C was pressed.
 
-    Returns the gaps as whole sentences: what could not be learned, and why.
+    What could not be learned is in `gathered.gaps` then.
 
     Raises:
         KeyboardInterrupt: Ctrl-C was pressed a second time.
     """
-    asked = Asked(target)
-    asyncio.run(_ask(asked, collectors, gathered, interrupt, Waiting(sys.stderr, quiet=quiet)))
-    return asked.gaps
+    asyncio.run(_ask(collectors, gathered, interrupt, Waiting(sys.stderr, quiet=quiet)))
 
 
-async def _ask(
-    asked: Asked, collectors: list[Collector], gathered: Gathered, interrupt: Interrupt, waiting: Waiting
-) -> None:
+async def _ask(collectors: list[Collector], gathered: Gathered, interrupt: Interrupt, waiting: Waiting) -> None:
     loop = asyncio.get_running_loop()
-    tasks = [loop.create_task(_one(one, asked, gathered, waiting)) for one in collectors]
+    tasks = [loop.create_task(_one(one, gathered, waiting)) for one in collectors]
 
     def stop() -> None:
         for task in tasks:
@@ -146,14 +135,16 @@ async def _ask(
     waiting.wipe()
 
 
-async def _one(one: Collector, asked: Asked, gathered: Gathered, waiting: Waiting) -> None:
+async def _one(one: Collector, gathered: Gathered, waiting: Waiting) -> None:
     """One collector, behind a fence: the others go on whatever it does."""
 
     def say(words: str) -> None:
         waiting.say(one.kind, words)
 
     say(f"waiting for {one.words}")
-    work = asyncio.ensure_future(one.work(asked.target, gathered, say))
+    known = gathered.count(one.kind)  # what files told of the same kind was not learned here
+    before = len(gathered.notes)
+    work = asyncio.ensure_future(one.work(gathered, say))
     gap = ""
     try:
         done, _ = await asyncio.wait({work}, timeout=one.seconds)
@@ -166,7 +157,8 @@ async def _one(one: Collector, asked: Asked, gathered: Gathered, waiting: Waitin
     if work.done() and not work.cancelled() and (error := work.exception()) is not None:
         gap = _ended_by(one, error)
     say("")
-    _note(one, gap, asked, gathered)
+    mine = [note for note in gathered.notes[before:] if note.kind == one.kind]
+    _note(one, gap, mine, gathered, learned=gathered.count(one.kind) > known)
 
 
 def _ended_by(one: Collector, error: BaseException) -> str:
@@ -184,21 +176,20 @@ async def _let_go(work: asyncio.Future[object]) -> None:
     await asyncio.wait({work}, timeout=_LETTING_GO)
 
 
-def _note(one: Collector, gap: str, asked: Asked, gathered: Gathered) -> None:
+def _note(one: Collector, gap: str, mine: list[SourceNote], gathered: Gathered, *, learned: bool) -> None:
     """Puts what went wrong into the source's note, and among the gaps."""
-    mine = [note for note in gathered.notes if note.kind == one.kind]
     if gap:
-        learned = {"connection": gathered.steps, "api": gathered.snapshots, "probe": gathered.probes}.get(one.kind)
         if not mine:
-            mine = [SourceNote(asked.target.url, one.kind)]
+            mine = [SourceNote(one.source, one.kind)]
             gathered.notes += mine
         if learned:
             mine[0].notes.append(f"{gap}; what was learned until then is used")
         else:
             mine[0].unusable = mine[0].unusable or gap
-        asked.gaps.append(f"{gap}.")
+        gathered.gaps.append(Gap(one.kind, f"{gap}."))
         return
     for note in mine:
         # A listing that is missing is a gap; what else is noted of a source is none.
         partly = [*note.notes, *note.skipped] if one.kind == "api" else []
-        asked.gaps += [f"{one.words}: {why}." for why in ([note.unusable] if note.unusable else partly)]
+        whys = [note.unusable] if note.unusable else partly
+        gathered.gaps += [Gap(one.kind, f"{one.words}: {why}.") for why in whys]

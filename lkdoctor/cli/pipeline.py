@@ -13,7 +13,7 @@ from lkdoctor.cli.interrupt import Interrupt
 from lkdoctor.cli.options import PROBE_WORDS, Live
 from lkdoctor.cli.progress import Progress
 from lkdoctor.collect.case import CaseInputs, read_other
-from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.gathered import Gap, Gathered
 from lkdoctor.collect.server_log import LogInput, ServerLogs
 from lkdoctor.collect.snapshot.case_file import recorded_gaps
 from lkdoctor.collect.worker_log import WorkerLogs
@@ -103,7 +103,7 @@ def collect(wish: Wish, spare: Iterable[str] = ()) -> Collected:
     inputs = inputs_of(wish, spare)
     gathered = Gathered()
     with Interrupt() as interrupt:
-        target, gaps = learn(wish, inputs, gathered, interrupt)
+        target = learn(wish, inputs, gathered, interrupt)
         # The logs come last: what the API listed a moment ago stands in them then.
         logs, stories = _read(wish, inputs, gathered, interrupt)
         worker_logs = WorkerLogs(inputs.worker_logs, jobs=wish.jobs, progress=lambda *_: interrupt.stop())
@@ -119,14 +119,13 @@ def collect(wish: Wish, spare: Iterable[str] = ()) -> Collected:
     used = {one.kind for one in stories.sources if one.kind in READ_KINDS and not one.unusable}
     judged = used & {"server_log", "worker_log", "api"}
     settings = wish.settings
-    if judged and not interrupt.asked and not gaps and (unknown := unknown_names(stories, settings)):
+    if judged and not interrupt.asked and not gathered.gaps and (unknown := unknown_names(stories, settings)):
         raise InputError(mask(unknown))
     reasons = () if used else tuple(f"{one.name}: {one.unusable}" for one in stories.sources if one.unusable)
     # A log shows what the API would have shown; nothing shows what a probe would have.
-    open_ends = [one for one in gaps if "server_log" not in used or one.startswith(PROBE_WORDS)]
-    return Collected(
-        stories, logs, gathered, started_at, interrupt.asked, reasons, tuple(open_ends), target, worker_logs
-    )
+    shown = {"connection", "api"} if "server_log" in used else set()
+    gaps = tuple(one.text for one in gathered.gaps if one.kind not in shown)
+    return Collected(stories, logs, gathered, started_at, interrupt.asked, reasons, gaps, target, worker_logs)
 
 
 def _consistent(wish: Wish) -> None:
@@ -164,8 +163,8 @@ def inputs_of(wish: Wish, spare: Iterable[str] = ()) -> CaseInputs:
     return inputs
 
 
-def learn(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interrupt) -> tuple[Target | None, list[str]]:
-    """Fill `gathered` from everything but the server logs; the live server that was asked, and what it left open.
+def learn(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interrupt) -> Target | None:
+    """Fill `gathered` from everything but logs; returns the live server that was asked.
 
     Raises:
         InputError: the live server's address or key is missing or unusable; a token cannot be read.
@@ -173,10 +172,11 @@ def learn(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interru
     read_other(inputs, gathered)
     gathered.snapshots = [one for one in gathered.snapshots if _within(wish, one.at)]
     target = None
-    gaps = recorded_gaps(wish.paths)
+    gathered.gaps += recorded_gaps(wish.paths)
     # A recorded probe that ended early is a gap as the live one was; a case's own list may have it already.
+    told = " ".join(gap.text for gap in gathered.gaps)
     errors = [one.error.rstrip(".") for one in gathered.probes if one.error]
-    gaps += [f"{PROBE_WORDS} ended early: {error}." for error in errors if not any(error in gap for gap in gaps)]
+    gathered.gaps += [Gap("probe", f"{PROBE_WORDS} ended early: {error}.") for error in errors if error not in told]
     if wish.live.asked or wish.tokens:
         from lkdoctor.cli import live  # what talks to servers is heavy
         from lkdoctor.collect.credentials import CredentialsError
@@ -188,10 +188,9 @@ def learn(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interru
         except (CredentialsError, TokenInputError) as error:
             raise InputError(mask(str(error))) from None
         if target is not None:
-            rooms = wish.settings.rooms
-            asked = live.collectors(wish.live, rooms, wish.record)
-            gaps += live.ask(target, asked, gathered, interrupt, quiet=wish.quiet)
-    return target, gaps
+            asked = live.collectors(wish.live, target, wish.settings.rooms, wish.record)
+            live.ask(asked, gathered, interrupt, quiet=wish.quiet)
+    return target
 
 
 def _within(wish: Wish, at: float) -> bool:

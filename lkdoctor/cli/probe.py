@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -239,16 +240,28 @@ def _collect(wish: Wish, target: Target, request: Request, *, with_canary: bool)
     started_at = time.time()
     gathered = Gathered()
     asked = [
-        live.Collector("connection", "the connection", connection.walk, options.LIVE_TIMEOUT),
         live.Collector(
-            "probe", options.PROBE_WORDS, probe_collect(request, with_canary=with_canary), seconds_of(request)
+            "connection", "the connection", partial(connection.walk, target), options.LIVE_TIMEOUT, target.url
+        ),
+        live.Collector(
+            "probe",
+            options.PROBE_WORDS,
+            partial(probe_collect(request, with_canary=with_canary), target),
+            seconds_of(request),
+            target.url,
         ),
     ]
     with Interrupt() as interrupt:
-        gaps = live.ask(target, asked, gathered, interrupt, quiet=wish.quiet)
+        live.ask(asked, gathered, interrupt, quiet=wish.quiet)
     stories = Stories(sources=gathered.notes, steps=gathered.steps, probes=gathered.probes, server=gathered.server)
     return pipeline.Collected(
-        stories, ServerLogs([]), gathered, started_at, interrupt.asked, gaps=tuple(gaps), target=target
+        stories,
+        ServerLogs([]),
+        gathered,
+        started_at,
+        interrupt.asked,
+        gaps=tuple(one.text for one in gathered.gaps),
+        target=target,
     )
 
 

@@ -81,7 +81,7 @@ def command(
         out.hint(f"left out: {one['name']}: {one['why']}")
     gaps = manifest["gaps"] if live.asked else []  # what the evidence had as a gap is told when the case is read
     for gap in gaps:
-        out.hint(f"not learned: {gap}")
+        out.hint(f"not learned: {gap['text']}")
     sys.exit(130 if interrupted else 3 if gaps else 0)
 
 
@@ -116,7 +116,7 @@ def _write(case: CaseFile, wish: Wish) -> tuple[dict[str, Any], bool]:
     try:
         with tempfile.TemporaryFile() as spool, Interrupt() as interrupt:
             wish.record = spool.write
-            target, gaps = pipeline.learn(wish, inputs, gathered, interrupt)
+            target = pipeline.learn(wish, inputs, gathered, interrupt)
             total = sum(one.size_on_disk for one in inputs.server_logs)
             with Progress(total, sys.stderr, quiet=wish.quiet) as progress:
                 done = 0
@@ -138,7 +138,10 @@ def _write(case: CaseFile, wish: Wish) -> tuple[dict[str, Any], bool]:
                     case.leave_out("the rest", "Ctrl-C was pressed before it was copied")
         live = {} if target is None else {"url": mask(target.url), "origins": dict(target.origins)}
         manifest = case.finish(
-            mode=pipeline.mode_of(wish), interrupted=interrupt.asked, live=live, gaps=[mask(one) for one in gaps]
+            mode=pipeline.mode_of(wish),
+            interrupted=interrupt.asked,
+            live=live,
+            gaps=[{"kind": one.kind, "text": mask(one.text)} for one in gathered.gaps],
         )
     except BaseException:
         case.abandon()

@@ -5,7 +5,7 @@ A collector appends as it learns, so whatever ends it (a time-out, Ctrl-C, a ser
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -29,6 +29,13 @@ class Quote(NamedTuple):
     text: str
 
 
+class Gap(NamedTuple):
+    """What was asked for and could not be learned, as a whole sentence; `kind` is that of the source that is missing."""
+
+    kind: str
+    text: str
+
+
 @dataclass(slots=True)
 class Gathered:
     """What was learned besides the server logs."""
@@ -41,6 +48,7 @@ class Gathered:
     facts: dict[type[Fact], list[Fact]] = field(default_factory=dict)  # of all further kinds, by their class
     notes: list[SourceNote] = field(default_factory=list)
     quotes: dict[Place, Quote] = field(default_factory=dict)
+    gaps: list[Gap] = field(default_factory=list)
 
     def add(self, fact: Fact) -> None:
         """Keep a fact of a further kind; its own words prove it, unless others were quoted for its place before."""
@@ -55,6 +63,18 @@ class Gathered:
             place.source, place.offset, line, text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
         )
         return place
+
+    def count(self, kind: str) -> int:
+        """How many facts sources of this kind have told."""
+        known: dict[str, Sized] = {
+            "connection": self.steps,
+            "api": self.snapshots,
+            "probe": self.probes,
+            "token": self.tokens,
+        }
+        if kind in known:
+            return len(known[kind])
+        return sum(len(facts) for fact, facts in self.facts.items() if kind in fact.SOURCES)
 
     def resolve(self, places: Iterable[Place]) -> dict[Place, Quote]:
         """The words for those of `places` that stand in these sources."""

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from lkdoctor import __version__
+from lkdoctor.collect.gathered import Gap
+from lkdoctor.redact import mask
 
 FORMAT: Final = "lkdoctor.case/v1"
 MANIFEST: Final = "case.json"
@@ -131,14 +133,16 @@ class CaseFile:
             self._part.unlink(missing_ok=True)
 
 
-def recorded_gaps(paths: Iterable[str]) -> list[str]:
-    """What the makers of the cases among `paths` could not learn from their live servers, as whole sentences."""
-    gaps: list[str] = []
+def recorded_gaps(paths: Iterable[str]) -> list[Gap]:
+    """What the makers of the cases among `paths` could not learn from their live servers."""
+    gaps: list[Gap] = []
     for one in paths:
-        manifest = _manifest(Path(one))
-        told = manifest.get("gaps")
-        if isinstance(told, list):
-            gaps += [str(gap) for gap in told]
+        told = _manifest(Path(one)).get("gaps")
+        gaps += [
+            Gap(str(gap.get("kind", "")), mask(str(gap["text"])))
+            for gap in (told if isinstance(told, list) else ())
+            if isinstance(gap, dict) and gap.get("text")
+        ]
     return gaps
 
 
