@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lkdoctor.dispatch.facts import What
 
 from . import wrap
+from .damage import damage
 from .reading import read, recorded, said
 
 LOG = recorded("declined")
@@ -32,22 +33,7 @@ def damaged(draw: st.DrawFn) -> bytes:
         st.sampled_from(("bare", "bare", "docker json-file", "cri", "journald json", "compose mixed", "crlf"))
     )
     data = bytearray(wrap.WRAPPERS[wrapper](LOG))
-    for _ in range(draw(st.integers(0, 6))):
-        at = draw(st.integers(0, len(data)))
-        what = draw(st.sampled_from(("flip", "drop", "junk", "nul", "twice", "newline")))
-        if what == "flip" and at < len(data):
-            data[at] ^= 1 << draw(st.integers(0, 7))
-        elif what == "drop":
-            del data[at : at + draw(st.integers(1, 3000))]
-        elif what == "junk":
-            data[at:at] = draw(st.binary(max_size=200))
-        elif what == "nul":
-            data[at:at] = bytes(draw(st.integers(1, 2000)))
-        elif what == "twice":
-            data[at:at] = data[at : at + draw(st.integers(1, 3000))]
-        else:
-            data[at:at] = b"\n"
-    return bytes(data)
+    return damage(draw, data)
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])

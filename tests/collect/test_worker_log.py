@@ -19,6 +19,7 @@ from lkdoctor.collect.worker_log.records import NODE, PYTHON, begins, parse, sta
 from lkdoctor.dispatch.worker_facts import DAYTIME, LOCAL, UTC, Said, WorkerEvent
 
 from . import wrap
+from .damage import damage
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 #: Form -> case, clock, SDK and version. Every one of them holds a job that crashes.
@@ -283,22 +284,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     form = draw(st.sampled_from(sorted(FORMS)))
     wrapper = draw(st.sampled_from(("bare", "bare", "docker json-file", "journald json", "compose", "crlf")))
     data = bytearray(wrap.WRAPPERS[wrapper](recorded(FORMS[form][0])))
-    for _ in range(draw(st.integers(0, 6))):
-        at = draw(st.integers(0, len(data)))
-        what = draw(st.sampled_from(("flip", "drop", "junk", "nul", "twice", "newline")))
-        if what == "flip" and at < len(data):
-            data[at] ^= 1 << draw(st.integers(0, 7))
-        elif what == "drop":
-            del data[at : at + draw(st.integers(1, 3000))]
-        elif what == "junk":
-            data[at:at] = draw(st.binary(max_size=200))
-        elif what == "nul":
-            data[at:at] = bytes(draw(st.integers(1, 2000)))
-        elif what == "twice":
-            data[at:at] = data[at : at + draw(st.integers(1, 3000))]
-        else:
-            data[at:at] = b"\n"
-    return bytes(data)
+    return damage(draw, data)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
