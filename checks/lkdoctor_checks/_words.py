@@ -304,6 +304,13 @@ def dispatch_command(room: str, agent_name: str) -> str:
     return f"lk dispatch create --room {shlex.quote(room or 'ROOM')} --agent-name {shlex.quote(agent_name)}"
 
 
+def worker_command(agent_name: str) -> str:
+    """The command line that lets the reference worker stand in: never refused by load, on any free HTTP port."""
+    agent_name = "AGENT" if agent_name == NAME_NOT_PRINTED else agent_name
+    called = f"--name {shlex.quote(agent_name)}" if agent_name else "--auto-dispatch"
+    return f"lkdoctor worker {called} --zero-load --http-port 0"
+
+
 def ask_again(dispatches: Sequence[Dispatch]) -> Fix:
     """Nothing is retried by an open-source server, so rooms that still live need a new dispatch. One that has closed needs
     none: CreateDispatch would make it anew."""

@@ -92,8 +92,12 @@ def _deaf_finding(group: Sequence[str], hit: list[tuple[Room, list[tuple[str, Ag
                     "Node: `inputOptions: { participantKinds: [ParticipantKind.AGENT], participantIdentity: PARTNER }`.",
                     "Give each agent its own fixed identity when it accepts the job, and name the partner's.",
                     "One of them must speak first: `session.say(…)` or `generate_reply()` right after the start.",
+                    "The second command proves on this server that one agent hears another, with the reference worker.",
                 ),
-                commands=(f"lk room participants list {words.shell(room.name)}",),
+                commands=(
+                    f"lk room participants list {words.shell(room.name)}",
+                    "lkdoctor worker --conversations 1 --shape a",
+                ),
                 caveats=("A session hears one partner only: never a person and an agent at once.",),
                 verify=("Each of the agents lists an audio track, and `lk.agent.state` changes to speaking.",),
             ),

@@ -190,7 +190,9 @@ def _more_room(name: str, versions: list[str], workers_open: int) -> tuple[Fix, 
                 "Python: `load_fnc=lambda: 0`. Node: `loadFunc: async () => 0`. If the dispatch then works, load was the "
                 "cause."
             ),
+            "Without a change in the code: stop the worker, and let the reference worker stand in for it by the command.",
         ),
+        commands=(words.worker_command(name),),
         caveats=(
             f"Safe to keep? {safe}.",
             "LiveKit Cloud ignores it for agents that it hosts.",

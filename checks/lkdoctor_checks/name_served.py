@@ -156,15 +156,23 @@ def _life(one: WorkerSession) -> str:
 
 def _serve_it(name: str, others: _Others) -> Fix:
     """Make the two names the same."""
-    steps = [f"Start a worker whose agent name is exactly {words.quoted(name)}; case, blanks and hyphens count."]
+    steps = [
+        (
+            f"Start a worker whose agent name is exactly {words.quoted(name)}; case, blanks and hyphens count: "
+            f"`agent_name={words.quoted(name)}` (Python), `agentName: '{name}'` (Node), or LIVEKIT_AGENT_NAME={words.shell(name)} "
+            "in its environment where the code has none."
+        )
+    ]
     if others.there:
         steps.append(f"Or dispatch a name that was registered then: {words.listed(map(words.quoted, others.there))}.")
     if others.unnamed:
         steps.append("Or keep the worker unnamed, and take the agent's name out of the token and of the dispatch call.")
     steps.append("Check that the worker's LIVEKIT_URL is this server, and that the worker logs `registered worker`.")
+    steps.append("To see whether all else is right, let the reference worker serve the name for a while: the command.")
     return Fix(
         f"Serve the name {words.quoted(name)}",
         steps=tuple(steps),
+        commands=(words.worker_command(name),),
         caveats=("LIVEKIT_AGENT_NAME_OVERRIDE in the worker's environment beats the name in its code.",),
         verify=(f"The server logs `worker registered` with agentName {words.quoted(name)}.",),
     )

@@ -82,6 +82,7 @@ def duplicate_agent_name(
 
 def _own_name(name: str, pool: Sequence[WorkerSession]) -> Fix:
     """A name for each, or the other one stopped."""
+    own = f"{name}-mine"
     return Fix(
         "If the pool is not meant, give each worker its own name or stop the other one",
         steps=(
@@ -89,11 +90,26 @@ def _own_name(name: str, pool: Sequence[WorkerSession]) -> Fix:
                 f"Find where the other worker runs: {words.listed(one.worker_id for one in pool)} stand in the workers' "
                 "own logs as `registered worker` with this id."
             ),
-            f"Set LIVEKIT_AGENT_NAME={name}-mine in the compose file or unit that starts yours.",
-            "Use the same name where it is dispatched: token roomConfig, CreateRoom or CreateDispatch.",
+            (
+                f"Set LIVEKIT_AGENT_NAME={words.shell(own)} in the compose file or unit that starts yours, and start it "
+                "anew (`docker compose up -d --force-recreate`; `restart` keeps the old environment). A name in the code "
+                "beats this variable: change it there."
+            ),
+            (
+                f"Ask for {words.quoted(own)} where it is dispatched: token roomConfig (the first command makes such a "
+                "token), CreateRoom or CreateDispatch."
+            ),
+            "The second command sends a test call to the new name; its report names the worker that took it.",
+        ),
+        commands=(
+            f"lkdoctor token create --room ROOM --identity USER --agent {words.shell(own)}",
+            f"lkdoctor probe {words.shell(own)}",
         ),
         caveats=("Dispatches that still use the old name go to the remaining worker.",),
-        verify=("`assigned job to worker` of the next dispatch shows the worker id of your own worker.",),
+        verify=(
+            "The test call's worker id is the one in your own worker's `registered worker` line.",
+            "`assigned job to worker` of the next dispatch shows that id, too.",
+        ),
         undo=("Take LIVEKIT_AGENT_NAME out again and restart the worker.",),
     )
 

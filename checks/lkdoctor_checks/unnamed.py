@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lkdoctor.dispatch import rules
-from lkdoctor.dispatch.model import Coverage, Origin, Room
+from lkdoctor.dispatch.model import Coverage, Origin, Room, Wanted
 from lkdoctor.doctor.codes import IMPLICIT_DISPATCH_ONLY, UNNAMED_WORKERS_COMPETE
 from lkdoctor.doctor.evidence import Dispatches, Rooms, ServerRuns, Workers
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
@@ -18,7 +18,7 @@ LISTED = 20
 
 @check(UNNAMED_WORKERS_COMPETE)
 def unnamed_workers_compete(
-    dispatches: Dispatches, workers: Workers, runs: ServerRuns
+    dispatches: Dispatches, workers: Workers, runs: ServerRuns, wanted: Wanted
 ) -> Iterator[Finding | Inconclusive]:
     """Several workers without a name are registered, so one of them, by load, gets each room.
 
@@ -29,8 +29,9 @@ def unnamed_workers_compete(
 
     ## How it is decided
     Two or more sessions with an empty agent name and the same job type were open at once for longer than 2 s. The
-    values show which rooms each of them got. It is a warning when workers of different SDK versions took jobs side by
-    side; else it is only worth knowing.
+    values show which rooms each of them got. It is a warning when two or more agents are expected (`--expect`,
+    `--together`) and no worker registers any of these names, or when workers of different SDK versions took jobs side
+    by side; else it is only worth knowing.
 
     ## How to fix
     If two different agents are meant to come into one room: (a) give each worker its own name and make two dispatches;
@@ -44,6 +45,10 @@ def unnamed_workers_compete(
     """
     last = words.end_of(runs)
     jobs = words.assigned_jobs(dispatches)
+    expected = [
+        name for name in dict.fromkeys((*wanted.agents, *(one for group in wanted.together for one in group))) if name
+    ]
+    meant = expected if len(expected) > 1 and not any(workers.named(name) for name in expected) else []
     for name, pool in pools(workers, runs):
         if name:
             continue
@@ -59,8 +64,13 @@ def unnamed_workers_compete(
             UNNAMED_WORKERS_COMPETE,
             Subject("agent", agent_name=""),
             f"{len(pool)} workers have no name and share the one unnamed dispatch of each room: {told}."
+            + (
+                f" {words.listed(map(words.quoted, meant))} are expected, and no worker registers one of these names."
+                if meant
+                else ""
+            )
             + (f" They run different SDK versions ({words.listed(versions)})." if versions else ""),
-            Severity.WARNING if versions else UNNAMED_WORKERS_COMPETE.severity,
+            Severity.WARNING if versions or meant else UNNAMED_WORKERS_COMPETE.severity,
             Confidence.HIGH,
             {
                 "workers": [described(one) for one in pool[:LISTED]],
@@ -68,26 +78,64 @@ def unnamed_workers_compete(
                 "sdk_versions": versions,
             },
             words.spread(place for one in pool for place in one.proof[:1]),
-            (
-                Fix(
-                    "Two agents in one room: two names, two dispatches",
-                    steps=(
-                        "Give each program a name of its own: `agent_name` (Python) or `agentName` (Node).",
-                        "Name both in the token's roomConfig.agents, in CreateRoom, or with two CreateDispatch calls.",
-                    ),
-                    caveats=("A worker with a name no longer gets rooms whose creation names no agent.",),
-                    verify=("Two `assigned job to worker` lines of one room, with two agent names.",),
-                ),
-                Fix(
-                    "Or one worker with two roles",
-                    steps=(
-                        "Dispatch the one name twice into the room, with the role in each dispatch's metadata.",
-                        "Read the role from the job's metadata; counting participants races.",
-                    ),
-                ),
-            ),
+            _two_agents(meant, next((rooms_got[-1] for rooms_got in got.values() if rooms_got), "")),
+            # That nobody asks for the expected names (LKD310) is the other side of the same cause.
+            folds=tuple(Subject("agent", agent_name=name) for name in meant),
             count=len(pool),
         )
+
+
+def _two_agents(meant: list[str], room: str) -> tuple[Fix, ...]:
+    """Three ways to two agents in one room; `meant` are the names that are expected, `room` is one that got one agent."""
+    one, other = (*meant, "A", "B")[:2] if len(meant) > 1 else ("A", "B")
+    people = words.shell(room or "ROOM")
+    token = f"lkdoctor token create --room {people} --identity USER"
+    roles = (f'{{"role": "{one}"}}', f'{{"role": "{other}"}}')
+    return (
+        Fix(
+            "Two agents in one room: two names, two dispatches",
+            steps=(
+                (
+                    f"Give each program a name of its own: `agent_name={words.quoted(one)}` (Python) or "
+                    f"`agentName: '{one}'` (Node); or LIVEKIT_AGENT_NAME={one} in its environment where the code has none."
+                ),
+                (
+                    "Name both where the room is made: in the token, as the first command does, or in CreateRoom's "
+                    "`agents`. Into a room that is open call them by the other two."
+                ),
+            ),
+            commands=(
+                f"{token} --agent {words.shell(one)} --agent {words.shell(other)}",
+                words.dispatch_command(room, one),
+                words.dispatch_command(room, other),
+            ),
+            caveats=("A worker with a name no longer gets rooms whose creation names no agent.",),
+            verify=("Two `assigned job to worker` lines of one room, with two agent names.",),
+        ),
+        Fix(
+            "Or one worker with two roles",
+            steps=(
+                "Dispatch the one name twice into the room, with the role in each dispatch's metadata.",
+                "Read the role from the job's metadata (`ctx.job.metadata`); counting participants races.",
+                "The reference worker does it so (docs/worker.md, shape b): the first command runs it, the others call it.",
+            ),
+            commands=(
+                words.worker_command("both"),
+                *(f"{words.dispatch_command(room, 'both')} --metadata {words.shell(role)}" for role in roles),
+            ),
+        ),
+        Fix(
+            "Or one job with two sessions, each with a room connection of its own",
+            steps=(
+                (
+                    "`second = rtc.Room(); await second.connect(url, token)` with a token of kind agent and an identity of "
+                    "its own, then `session.start(agent, room=second)`: `second_connection` in docs/worker.md, shape c."
+                ),
+                "The command lets two such agents of the reference worker talk to each other on this server.",
+            ),
+            commands=("lkdoctor worker --conversations 1 --shape c",),
+        ),
+    )
 
 
 @check(IMPLICIT_DISPATCH_ONLY)

@@ -59,9 +59,12 @@ def sessions_share_participant(runs: WorkerRuns) -> Iterator[Finding | Inconclus
                         "One worker, two dispatches: take the role from the job's metadata (`ctx.job.metadata`).",
                         (
                             "One job: `second = rtc.Room(); await second.connect(url, token)` with a token of kind agent and "
-                            "an identity of its own, then `session.start(agent, room=second)`."
+                            "an identity of its own, then `session.start(agent, room=second)`: `second_connection` in "
+                            "docs/worker.md, shape c."
                         ),
+                        "The command lets two such agents of the reference worker talk to each other on this server.",
                     ),
+                    commands=("lkdoctor worker --conversations 1 --shape c",),
                     verify=(
                         "ListParticipants shows two participants of kind AGENT; the worker's log has no such warning.",
                     ),

@@ -93,7 +93,12 @@ DUPLICATE_AGENT_NAME = Code(
     status="stable",
 )
 UNNAMED_WORKERS_COMPETE = Code(
-    204, "unnamed-workers-compete", INFO, "Several workers have no name; one of them gets each room.", status="stable"
+    204,
+    "unnamed-workers-compete",
+    INFO,
+    "Several workers have no name; one of them gets each room.",
+    (310,),
+    status="stable",
 )
 WORKER_FLAPPING = Code(
     205,

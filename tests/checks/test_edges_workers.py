@@ -10,6 +10,7 @@ from lkdoctor.dispatch.model import (
     Outcome,
     Refusal,
     ServerRun,
+    Wanted,
 )
 from lkdoctor.doctor import codes
 from lkdoctor.doctor.finding import Confidence, Severity
@@ -300,6 +301,25 @@ class TestPools:
         (one,) = found(codes.UNNAMED_WORKERS_COMPETE, told)
         assert one.values["rooms"] == {"AW_a": ["r1"], "AW_b": ["r2"]}
         assert one.severity is Severity.INFO
+
+    @pytest.mark.parametrize(
+        ("agents", "together", "named", "severity"),
+        [
+            (("dispatcher", "driver"), (), "", Severity.WARNING),
+            ((), (("dispatcher", "driver"),), "", Severity.WARNING),
+            (("dispatcher", "driver"), (), "driver", Severity.INFO),  # the names are in use: the pool is another matter
+            (("dispatcher",), (), "", Severity.INFO),  # one name is no pair: its worker may simply be down
+        ],
+    )
+    def test_unnamed_workers_where_names_are_expected(
+        self, agents: tuple[str, ...], together: tuple[tuple[str, ...], ...], named: str, severity: Severity
+    ) -> None:
+        more = [worker("c", named)] if named else []
+        told = stories(workers=[worker("a", ""), worker("b", ""), *more])
+        told.wanted = Wanted(agents, together)
+        (one,) = found(codes.UNNAMED_WORKERS_COMPETE, told)
+        assert one.severity is severity
+        assert ('"dispatcher", "driver" are expected' in one.message) is (severity is Severity.WARNING)
 
 
 class TestTime:
