@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "workers": "List who was registered, under which name, since when, with how many jobs.",
     "probe": "Send a job through a live server, end to end: lkdoctor's own, or a call of an agent.",
     "snapshot": "Collect everything into one redacted case, to keep or to send.",
+    "load": "Measure the load that a worker would report here, and tell what the server makes of it.",
     "worker": "Run the reference worker, or many conversations between two of its agents.",
     "checks": "List every code and what it needs.",
     "explain": "Show the handbook page of one code.",

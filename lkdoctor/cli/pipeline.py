@@ -91,8 +91,9 @@ class Wish:
     record: Callable[[bytes], object] | None = None  # takes each exchange with the API as a line of api.jsonl
 
 
-def collect(wish: Wish, spare: Iterable[str] = ()) -> Collected:
-    """Read the evidence, ask the live server, and join all of it into stories; `spare` are files that will be written.
+def collect(wish: Wish, spare: Iterable[str] = (), gathered: Gathered | None = None) -> Collected:
+    """Read the evidence, ask the live server, and join all of it into stories; `spare` are files that will be written,
+    `gathered` holds what was learned already.
 
     Raises:
         InputError: a path does not exist, holds nothing that can be read, or is one of `spare`; a room or an agent name
@@ -101,7 +102,7 @@ def collect(wish: Wish, spare: Iterable[str] = ()) -> Collected:
     started_at = time.time()
     _consistent(wish)
     inputs = inputs_of(wish, spare)
-    gathered = Gathered()
+    gathered = Gathered() if gathered is None else gathered
     with Interrupt() as interrupt:
         target = learn(wish, inputs, gathered, interrupt)
         # The logs come last: what the API listed a moment ago stands in them then.

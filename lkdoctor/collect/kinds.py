@@ -37,6 +37,7 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
     FileKind("api", _jsonl("api"), "lkdoctor.collect.server_api.exchanges:read_exchanges"),
     FileKind("connection", _jsonl("connection"), "lkdoctor.collect.connection:read_steps"),
     FileKind("probe", _jsonl("probe"), "lkdoctor.collect.probe_file:read_probes"),
+    FileKind("load", _jsonl("load"), facts=("lkdoctor.dispatch.load:LoadReading",), file="load.jsonl"),
     FileKind("livekit_yaml", re.compile(r"(?:livekit|config)\.ya?ml$")),
     FileKind("compose", re.compile(r"(?:docker-)?compose(?:\.[\w-]+)?\.ya?ml$")),
     FileKind("dotenv", re.compile(r"\.env(?:\..+)?$")),

@@ -12,8 +12,8 @@ from typing import Final
 
 from lkdoctor.dispatch.facts import OWN_PREFIX as OWN_PREFIX  # noqa: PLC0414 - a rule by which stories leave rooms out
 from lkdoctor.dispatch.model import Outcome
-
-Version = tuple[int, int, int]
+from lkdoctor.dispatch.versions import Version as Version  # noqa: PLC0414 - asked for here by those who ask for rules
+from lkdoctor.dispatch.versions import parse_version as parse_version  # noqa: PLC0414 - the same
 
 JT_ROOM: Final = "JT_ROOM"
 JT_PARTICIPANT: Final = "JT_PARTICIPANT"
@@ -44,12 +44,6 @@ DEPLOYMENTS: Final[Version] = (1, 12, 0)  # by source; seen absent on 1.11.0 and
 DEPLOYMENT_PRINTED: Final[Version] = (1, 13, 0)
 DISPATCH_CALL_PRINTED: Final[Version] = (1, 9, 0)  # before, a CreateDispatch line names neither room nor agent
 SESSIONS_AT_INFO: Final[Version] = (1, 8, 0)  # before, `starting RTC session` is a debug line
-
-
-def parse_version(text: str | None) -> Version | None:
-    """`1.13.5` or `v1.13.5-rc1` as numbers; None when it is not a version."""
-    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", text or "")
-    return (int(found[1]), int(found[2]), int(found[3])) if found else None
 
 
 def since(version: str | None, first: Version) -> bool | None:

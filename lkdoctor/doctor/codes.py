@@ -257,6 +257,7 @@ THRESHOLD_ABOVE_LIMIT = Code(
     WARNING,
     "The worker's own threshold is above the server's limit: it looks available and is refused.",
     (303, 401),
+    status="stable",
 )
 ZERO_LOAD = Code(403, "zero-load", INFO, "The worker reports no load whatever happens.")
 HOST_CPU_IN_CONTAINER = Code(
@@ -267,7 +268,11 @@ HOST_CPU_IN_CONTAINER = Code(
     (303, 401),
 )
 CGROUP_DIVISOR = Code(
-    405, "cgroup-divisor", WARNING, "Load is measured against two CPUs, for want of a quota.", (303, 401)
+    405,
+    "cgroup-divisor",
+    WARNING,
+    "Load is measured against another number of CPUs than the worker may use.",
+    (303, 401),
 )
 LIMIT_ZERO = Code(
     406,
@@ -288,8 +293,10 @@ LOAD_NOT_A_NUMBER = Code(
 NEVER_FULL = Code(
     408, "never-full", WARNING, "The worker never marks itself full, so only the server refuses, silently.", (303,)
 )
-SLOW_LOAD_FUNCTION = Code(409, "slow-load-function", WARNING, "The load function takes too long.")
-LOAD_OUT_OF_RANGE = Code(410, "load-out-of-range", WARNING, "The load function returns less than 0 or more than 1.")
+SLOW_LOAD_FUNCTION = Code(409, "slow-load-function", WARNING, "The load function takes too long.", (305,))
+LOAD_OUT_OF_RANGE = Code(
+    410, "load-out-of-range", WARNING, "The load function returns less than 0 or more than 1.", (303, 401)
+)
 WORKER_SAID_FULL = Code(
     411, "worker-said-full", WARNING, "The worker itself reported that it is full.", (303,), status="stable"
 )

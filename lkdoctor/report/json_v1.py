@@ -266,7 +266,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The whole document.
 
     `gaps` is what was asked for and could not be learned; `credentials` says where url, key and secret came from, never
-    what they are. `probes` and `tokens` are as their checks see them.
+    what they are. `probes`, `tokens` and `load` are as their checks see them.
     """
 
     schema: Literal["lkdoctor.report/v1"] = SCHEMA
@@ -291,6 +291,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     connection: list[Step] = []
     probes: list[dict[str, Any]] = []
     tokens: list[ShownToken] = []
+    load: list[dict[str, Any]] = []
 
 
 def encode(report: Report) -> bytes:

@@ -10,6 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from lkdoctor.dispatch.connection import Step
+from lkdoctor.dispatch.facts import Fact
+from lkdoctor.dispatch.load import LoadReading
 from lkdoctor.dispatch.model import Stories
 from lkdoctor.redact import Redactor
 from lkdoctor.report import json_v1 as doc
@@ -30,7 +32,8 @@ _WORDS: Final = {
 
 def sections(stories: Stories, url: str, redactor: Redactor) -> dict[str, Any]:
     """The members of the report that only live evidence fills, by name; `url` is the server that was asked, if any."""
-    if not (url or stories.server or stories.steps or stories.probes or stories.tokens):
+    readings = stories.facts.get(LoadReading, [])
+    if not (url or stories.server or stories.steps or stories.probes or stories.tokens or readings):
         return {}
     told = stories.server
     server = doc.Server(**redactor.mask_all(asdict(told))) if told else doc.Server(redactor.mask(url)) if url else None
@@ -38,6 +41,7 @@ def sections(stories: Stories, url: str, redactor: Redactor) -> dict[str, Any]:
         "server": server,
         "connection": [_step(one, redactor) for one in stories.steps],
         "probes": [_document(one, redactor) for one in stories.probes],
+        "load": [_reading(one, stories, redactor) for one in readings],
         "tokens": [tokens.shown(one, tokens.version_of(one, stories), redactor) for one in stories.tokens],
     }
 
@@ -62,6 +66,15 @@ def _document(one: object, redactor: Redactor) -> dict[str, Any]:
     plain = msgspec.to_builtins(one)
     plain.pop("place", None)
     found: dict[str, Any] = redactor.mask_all(plain)
+    return found
+
+
+def _reading(one: Fact, stories: Stories, redactor: Redactor) -> dict[str, Any]:
+    """A measured load, with the version of the only server in the evidence where nobody said which one judges it."""
+    known = {run.version for run in stories.runs if run.version}
+    found = _document(one, redactor)
+    if not found["server_version"] and len(known) == 1:
+        found["server_version"] = known.pop()
     return found
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lkdoctor.worker.load import Load, find_quota, zero
+from lkdoctor.collect.load.cgroups import find_quota
+from lkdoctor.worker.load import Load, zero
 
 
 def write(folder: Path, **files: str) -> None:

@@ -1,0 +1,18 @@
+"""Versions of servers and SDKs as numbers that can be compared."""
+
+from __future__ import annotations
+
+import re
+
+Version = tuple[int, int, int]
+
+
+def parse_version(text: str | None) -> Version | None:
+    """`1.13.5` or `v1.13.5-rc1` as numbers; None when it is not a version."""
+    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", text or "")
+    return (int(found[1]), int(found[2]), int(found[3])) if found else None
+
+
+def dotted(version: Version) -> str:
+    """`1.13.5`."""
+    return ".".join(map(str, version))
