@@ -25,48 +25,88 @@ _PORT: Final = re.compile(
 _PRETTY_MESSAGE: Final = re.compile(r'"message": "((?:[^"\\]|\\.)*)"')
 _EXCEPTION: Final = re.compile(r"[A-Za-z_][\w.]*(?:: .*|:?)$")
 _SURE: Final = re.compile(r"[\w.]+: |[\w.]*(?:Error|Exception|Exit|Interrupt|Timeout)$")
+_OF_WORKER: Final = (Said.REGISTERED, Said.DRAINING, Said.STOPPING)
+_NUMBER: Final = (int, float)
+#: Key of a record -> field, its type, and whether an empty value says something.
+_SLOTS: Final[dict[str, tuple[str, type | tuple[type, ...], bool]]] = {
+    "job_id": ("job_id", str, False),
+    "jobID": ("job_id", str, False),
+    "jobId": ("job_id", str, False),
+    "room": ("room", str, False),
+    "room_name": ("room", str, False),
+    "lk.pii.room_name": ("room", str, False),
+    "room_id": ("room_id", str, False),
+    "dispatch_id": ("dispatch_id", str, False),
+    "agent_name": ("agent_name", str, True),
+    "agentName": ("agent_name", str, True),
+    "id": ("worker_id", str, False),
+    "deployment": ("deployment", str, True),
+    "url": ("url", str, False),
+    "version": ("version", str, False),
+    "reason": ("reason", str, False),
+    "lk.pii.participant_identity": ("participant", str, False),
+    "participant_identity": ("participant", str, False),
+    "participant": ("participant", str, False),
+    "pid": ("pid", _NUMBER, True),
+    "load": ("load", _NUMBER, True),
+    "threshold": ("threshold", _NUMBER, True),
+    "loadThreshold": ("threshold", _NUMBER, True),
+    "retry_count": ("attempt", _NUMBER, True),
+    "max_retry": ("attempts", _NUMBER, True),
+    "agentNameIsEnv": ("name_from_env", bool, True),
+}
+_MEASURED: Final = frozenset({"load", "threshold"})
+_NUMBERS: Final = _MEASURED | {"pid", "attempt", "attempts"}
+_PLAIN: Final = frozenset({"url", "reason", "participant"})  # may hold anything: masked
 _TRACEBACK: Final = "Traceback (most recent call last):"
 
 
 def fields_of(what: Said, record: Record) -> WorkerFields:
     """The fields of a record that is `what`."""
-    extras = record.extras
-    job = extras.get("job")
-    nested = job if isinstance(job, dict) else {}
-    room = nested.get("room")
-    nested_room: Mapping[str, Any] = room if isinstance(room, dict) else {}
-    server = extras.get("server_info")
-    error, where = _trouble(what, record)
-    tries = _TRIES.search(record.message)
-    registered = what in (Said.REGISTERED, Said.DRAINING, Said.STOPPING)
-    from_env = extras.get("agentNameIsEnv")
-    attempt, attempts = _whole(extras, "retry_count"), _whole(extras, "max_retry")
-    return WorkerFields(
-        job_id=_text(extras, "job_id", "jobID", "jobId") or _text(nested, "id") or _first(_JOB, record.message),
-        room=_text(extras, "room", "room_name", "lk.pii.room_name") or _text(nested_room, "name"),
-        room_id=_text(extras, "room_id") or _text(nested_room, "sid"),
-        dispatch_id=_text(extras, "dispatch_id") or _text(nested, "dispatchId", "dispatch_id"),
-        agent_name=_maybe(extras, "agent_name", "agentName"),
-        worker_id=worker_id if registered and (worker_id := _text(extras, "id")).startswith("AW_") else "",
-        deployment=_maybe(extras, "deployment"),
-        url=mask(_text(extras, "url") or _first(_URL, record.message)),
-        version=_text(extras, "version") if what is Said.STARTING or record.sdk == NODE else "",
-        server_version=_server_version(server),
-        reason=mask(_text(extras, "reason"))[:_LONGEST],
-        error=error,
-        where=where,
-        participant=mask(_text(extras, "lk.pii.participant_identity", "participant_identity", "participant")),
-        pid=_whole(extras, "pid"),
-        load=_float(extras, "load"),
-        threshold=_float(extras, "threshold", "loadThreshold"),
-        attempt=attempt if attempt is not None else int(tries[1]) if tries else None,
-        attempts=attempts if attempts is not None else int(tries[2]) if tries else None,
-        name_from_env=from_env if isinstance(from_env, bool) else None,
-    )
+    extras, message = record.extras, record.message
+    found: dict[str, Any] = {}
+    for key, value in extras.items():
+        slot = _SLOTS.get(key)
+        if slot is not None and isinstance(value, slot[1]) and (value or slot[2]):
+            found.setdefault(slot[0], value)
+    if isinstance(job := extras.get("job"), dict):
+        _of_job(job, found)
+    for name in _NUMBERS & found.keys():
+        found[name] = _number(found[name], whole=name not in _MEASURED)
+    if not found.get("job_id") and "AJ_" in message:
+        found["job_id"] = _first(_JOB, message)
+    if what not in _OF_WORKER or not found.get("worker_id", "").startswith("AW_"):
+        found.pop("worker_id", None)
+    if what is not Said.STARTING and record.sdk != NODE:
+        found.pop("version", None)
+    if "url" not in found and "://" in message:
+        found["url"] = _first(_URL, message)
+    if "server_info" in extras:
+        found["server_version"] = _server_version(extras["server_info"])
+    if what is Said.CONNECT_FAILED and (tries := _TRIES.search(message)) is not None:
+        found.setdefault("attempt", int(tries[1]))
+        found.setdefault("attempts", int(tries[2]))
+    for name in _PLAIN & found.keys():
+        found[name] = mask(found[name])[:_LONGEST]
+    return WorkerFields(**found, **_trouble(what, record))
 
 
-def _trouble(what: Said, record: Record) -> tuple[str, str]:
-    """What went wrong and where, in the record's own words, shortened and masked."""
+def _of_job(job: Mapping[str, Any], found: dict[str, Any]) -> None:
+    """What older versions print of the whole job."""
+    room = job.get("room")
+    nested: Mapping[str, Any] = room if isinstance(room, dict) else {}
+    for name, value in (
+        ("job_id", _text(job, "id")),
+        ("dispatch_id", _text(job, "dispatchId", "dispatch_id")),
+        ("room", _text(nested, "name")),
+        ("room_id", _text(nested, "sid")),
+    ):
+        if value:
+            found.setdefault(name, value)
+
+
+def _trouble(what: Said, record: Record) -> dict[str, Any]:
+    """What went wrong (`error`) and where, in the record's own words, shortened and masked."""
     text, where = "", ""
     trace = record.trace if _TRACEBACK in record.trace else record.message if _TRACEBACK in record.message else ""
     if trace:
@@ -82,7 +122,7 @@ def _trouble(what: Said, record: Record) -> tuple[str, str]:
         where = _node_frame(error)
     if not text:
         text = _words(what, record.message)
-    return mask(text)[:_LONGEST], mask(where)[:_LONGEST]
+    return {"error": mask(text)[:_LONGEST], "where": mask(where)[:_LONGEST]} if text or where else {}
 
 
 def _words(what: Said, message: str) -> str:
@@ -117,11 +157,11 @@ def _node_frame(stack: str) -> str:
 
 
 def _text(extras: Mapping[str, Any], *names: str) -> str:
-    return next((value for name in names if isinstance(value := extras.get(name), str) and value), "")
-
-
-def _maybe(extras: Mapping[str, Any], *names: str) -> str | None:
-    return next((value for name in names if isinstance(value := extras.get(name), str)), None)
+    for name in names:
+        value = extras.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return ""
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:
@@ -129,17 +169,10 @@ def _first(pattern: re.Pattern[str], text: str) -> str:
     return "" if found is None else found[found.lastindex or 0]
 
 
-def _float(extras: Mapping[str, Any], *names: str) -> float | None:
-    for name in names:
-        value = extras.get(name)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
-    return None
-
-
-def _whole(extras: Mapping[str, Any], name: str) -> int | None:
-    value = _float(extras, name)
-    return None if value is None else int(value)
+def _number(value: float, *, whole: bool) -> float | None:
+    if isinstance(value, bool) or not math.isfinite(value):
+        return None
+    return int(value) if whole else float(value)
 
 
 def _server_version(server: Any) -> str:

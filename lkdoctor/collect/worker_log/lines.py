@@ -10,7 +10,7 @@ from lkdoctor.collect.log.forms import form_of
 from lkdoctor.collect.log.wrappers import Form, Peeled, ansi, journald_json, peel
 from lkdoctor.collect.worker_log.fields import fields_of
 from lkdoctor.collect.worker_log.messages import KINDS, TRACED, kind_of
-from lkdoctor.collect.worker_log.records import NODE, Record, begins, parse
+from lkdoctor.collect.worker_log.records import NODE, Record, begins, parse, rest_of, unfinished
 from lkdoctor.dispatch.worker_facts import DAYTIME, LOCAL, UTC, Said, WorkerEvent, WorkerFields
 
 _MOST_LINES: Final = 250  # of one record: a traceback of the table's narrow column is long
@@ -71,6 +71,9 @@ class WorkerLines(Lines[WorkerEvent]):
             return None
         if peeled.more:
             return MORE
+        goes_on = unfinished(peeled.payload)
+        if goes_on is not False:
+            return MORE if goes_on else None
         record = parse([peeled.payload])
         if record is None or not record.of_sdk:
             return None
@@ -90,6 +93,12 @@ class WorkerLines(Lines[WorkerEvent]):
             if joined is None:
                 return MORE
             payloads = [joined]
+        elif not self.form:
+            end = min(limit, first + _MOST_BYTES)
+            rest, found = rest_of(buffer, stop, end)
+            if not found and end == limit and not final and len(rest) < _MOST_LINES - 1:
+                return MORE
+            payloads = [peeled.payload, *rest[: _MOST_LINES - 1]]
         else:
             payloads = [peeled.payload]
             prefix = line[: line.find(peeled.payload)] if peeled.payload in line else b""
@@ -104,7 +113,7 @@ class WorkerLines(Lines[WorkerEvent]):
                     end = limit
                 raw = bytes(buffer[position:end]).rstrip(b"\r")
                 position = end + 1
-                part = peel(raw, self.form) if self.form else Peeled(raw)
+                part = peel(raw, self.form)
                 if part is None and prefix and raw.startswith(prefix):
                     part = Peeled(raw[len(prefix) :], peeled.service)  # a line that begins like no record
                 if part is None or part.service != peeled.service:

@@ -71,8 +71,8 @@ MESSAGES: Final[dict[str, Said]] = {
     "listen EADDRINUSE": Said.PORT_TAKEN,  # what Node prints when it dies, without a record around it
 }
 
-#: Messages with something in front of these words (`job process exceeded memory limit`).
-INSIDE: Final = frozenset((Said.MEMORY_KILL,))
+#: Texts with something in front of them (`job process exceeded memory limit`).
+_INSIDE: Final = tuple(text for text, what in MESSAGES.items() if what is Said.MEMORY_KILL)
 
 #: Records that a traceback can follow, in the forms in which it has lines of its own.
 TRACED: Final = frozenset(
@@ -89,12 +89,19 @@ KINDS: Final[tuple[Said, ...]] = (*MESSAGES.values(), *(Said.ANY_LINE for _ in _
 AUTOMATON: Final = BytesAhoCorasick(list(LITERALS), matchkind=MatchKind.LeftmostFirst)
 
 
+_HEAD: Final = 6  # characters; no text is shorter
+_BY_HEAD: Final[dict[str, list[tuple[str, Said]]]] = {}
+for _text, _what in MESSAGES.items():
+    _BY_HEAD.setdefault(_text[:_HEAD], []).append((_text, _what))
+
+
 def kind_of(message: str) -> Said | None:
     """What a whole message is, or None."""
-    for text, what in MESSAGES.items():
-        if message.startswith(text) or (what in INSIDE and text in message.partition("\n")[0]):
+    for text, what in _BY_HEAD.get(message[:_HEAD], ()):
+        if message.startswith(text):
             return _exactly(what, message)
-    return None
+    first_line = message.partition("\n")[0]
+    return next((MESSAGES[text] for text in _INSIDE if text in first_line), None)
 
 
 def _exactly(what: Said, message: str) -> Said | None:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -29,11 +30,15 @@ _COLOURED: Final = re.compile(
 )
 _TABLE: Final = re.compile(r" {4}(\d\d:\d\d:\d\d\.\d{3}| {12}) ([A-Z]{3,8})(?: *\u2026)? +(\S+) +(.*)", re.DOTALL)
 _PRETTY: Final = re.compile(r"\[(\d\d:\d\d:\d\d\.\d{3})\] ([A-Z]{4,5}) \((\d+)\)(?: [^\s:]+)?: (.*)", re.DOTALL)
-_STAMP: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(Z|[+-]\d\d:?\d\d)?$")
+_STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d):([0-5]\d)(?:[.,](\d{1,9}))?(Z|[+-]\d\d:?\d\d)?$")
 _INDENTED: Final = 20  # the table's message and fields stand right of this column
 _FIELD: Final = re.compile(r' {4}"?([\w.-]+)"?: (.*)')
 _STARTS: Final = frozenset(bytes((one,)) for one in b"0123456789 [\x1b")
+_BEGINNINGS: Final = _STARTS | {b"{", b"\r"}
 _GREY: Final = "\x1b[90m"
+#: In front of a line that may begin a record. Of a program's output between two records most lines are none.
+_MAYBE: Final = re.compile(rb"\n(?=[\d\[{\r\x1b]| {4}(?:\x1b|\d\d:\d\d:| {13}[A-Z]| {12} \x1b))")
+_REMEMBERED: Final = 8  # lines; a record is asked for several times in a row: what it is, what it says, where it ends
 
 
 class Record(NamedTuple):
@@ -68,16 +73,46 @@ def parse(lines: Sequence[bytes]) -> Record | None:
     match, make = found
     if make is _coloured:
         return _coloured(match, "\n".join([match.string, *_texts(lines[1:])]))
-    return make(match, [_ANSI.sub("", one) for one in _texts(lines[1:])])
+    return make(match, [_ANSI.sub("", one) if "\x1b" in one else one for one in _texts(lines[1:])])
 
 
 def begins(line: bytes) -> bool:
     """Does a record begin with this line, whatever it says?"""
-    if line[:1] == b"{":
+    start = line[:1]
+    if start not in _BEGINNINGS:
+        return False
+    if start == b"{":
         return parse([line]) is not None
     return _first_line(line.rstrip(b"\r\0")) is not None
 
 
+def rest_of(buffer: bytearray, stop: int, limit: int) -> tuple[list[bytes], bool]:
+    """The lines behind the one that ends at `stop` up to where the next record begins; was that before `limit`?"""
+    at = stop
+    while at < limit and (found := _MAYBE.search(buffer, at, limit)) is not None:
+        at = found.end()
+        end = buffer.find(b"\n", at, limit)
+        if begins(bytes(buffer[at : limit if end < 0 else end]).rstrip(b"\r")):
+            return _lines(buffer, stop + 1, at), True
+    return _lines(buffer, stop + 1, limit), False
+
+
+def _lines(buffer: bytearray, start: int, end: int) -> list[bytes]:
+    text = bytes(buffer[start:end])
+    return [one.rstrip(b"\r") for one in text.removesuffix(b"\n").split(b"\n")] if text else []
+
+
+def unfinished(line: bytes) -> bool | None:
+    """Is this the first line of a record in a form that does not say where it ends? None: of one that is not the SDK's."""
+    if line[:1] == b"{":
+        return False
+    found = _first_line(line.rstrip(b"\r\0"))
+    if found is None or found[1] is _coloured:
+        return False
+    return True if found[1] is _pretty or found[0][3].startswith("livekit") else None
+
+
+@lru_cache(maxsize=_REMEMBERED)
 def _first_line(line: bytes) -> tuple[re.Match[str], Callable[[re.Match[str], Any], Record | None]] | None:
     """What the first line of a record in one of the text forms matches, and what makes a record of it."""
     line = line.lstrip(b"\r")
@@ -99,6 +134,7 @@ def _first_line(line: bytes) -> tuple[re.Match[str], Callable[[re.Match[str], An
     return (match, _coloured) if match and match[2] in _LEVELS and stamp(match[1]) else None
 
 
+@lru_cache(maxsize=64)
 def _shortened(word: str) -> str | None:
     """The level that the table cut to six columns; None when it is none."""
     return next((level for name, level in _LEVELS.items() if name.startswith(word)), None)
@@ -108,6 +144,7 @@ def _texts(lines: Sequence[bytes]) -> list[str]:
     return [one.rstrip(b"\r").decode("utf-8", "replace") for one in lines]
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _json(line: bytes) -> Record | None:
     try:
         raw = msgspec.json.decode(line)
@@ -144,19 +181,26 @@ def stamp(text: str) -> tuple[float, str] | None:
     match = _STAMP.match(text)
     if match is None:
         return None
-    year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
+    minute, second, fraction, zone = match.groups()
+    base = _minute(minute, zone)
+    if base is None:
+        return None
+    at = base + int(second)
+    return (at + float(f"0.{fraction}") if fraction else at), LOCAL if zone is None else UTC
+
+
+@lru_cache(maxsize=1024)
+def _minute(text: str, zone: str | None) -> float | None:
+    """Unix seconds of `2026-01-01T00:00` in `zone`, None being UTC; a log has few of them at a time."""
+    year, month, day, hour, minute = text[:4], text[5:7], text[8:10], text[11:13], text[14:]
     try:
-        whole = datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc).timestamp()
+        moment = datetime(int(year), int(month), int(day), int(hour), int(minute), tzinfo=timezone.utc)
     except (ValueError, OverflowError):
         return None
-    at = whole + float(f"0.{match[7]}") if match[7] else whole
-    zone = match[8]
-    if zone is None:
-        return at, LOCAL
-    if zone != "Z":
-        offset = int(zone[1:3]) * 3600 + int(zone[-2:]) * 60
-        at += offset if zone[0] == "-" else -offset
-    return at, UTC
+    if zone is None or zone == "Z":
+        return moment.timestamp()
+    offset = int(zone[1:3]) * 3600 + int(zone[-2:]) * 60
+    return moment.timestamp() + (offset if zone[0] == "-" else -offset)
 
 
 def _daytime(text: str) -> float:
@@ -246,6 +290,8 @@ def _pretty(match: re.Match[str], more: list[str]) -> Record | None:
 
 
 def _value(text: str) -> Any:
+    if text[:1] == '"' and text[-1:] == '"' and "\\" not in text:
+        return text[1:-1]
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
