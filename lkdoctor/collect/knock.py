@@ -92,9 +92,9 @@ class Knocker:
     clock: Callable[[], float]
     seconds: float
 
-    async def get(self, url: str, headers: Mapping[str, str]) -> Answer:
-        """GET without redirects."""
-        return await self._ask("GET", url, headers, None)
+    async def get(self, url: str, headers: Mapping[str, str], most: int = _MOST) -> Answer:
+        """GET without redirects; of its answer at most so many bytes are read."""
+        return await self._ask("GET", url, headers, None, most)
 
     async def post(self, url: str, headers: Mapping[str, str], content: Mapping[str, Any]) -> Answer:
         """POST of a JSON document, as Twirp takes it."""
@@ -118,7 +118,9 @@ class Knocker:
             return _with(answer, "not-livekit", "101 without the right Sec-WebSocket-Accept")
         return answer
 
-    async def _ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+    async def _ask(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, most: int = _MOST
+    ) -> Answer:
         import aiohttp  # noqa: PLC0415 - only for who talks to a server
 
         sent = self.clock()
@@ -139,7 +141,7 @@ class Knocker:
                         await asyncio.sleep(0)
                     reply.close()
                     return Answer(sent, came, 101, headers=got, date=_date(got))
-                text = (await reply.content.read(_MOST)).decode("utf-8", "replace")
+                text = (await _read(reply.content, most)).decode("utf-8", "replace")
                 return _sorted(Answer(sent, came, reply.status, text, headers=got, date=_date(got)))
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as error:
             trouble, words = why(error)
@@ -148,6 +150,14 @@ class Knocker:
             elif isinstance(error, aiohttp.ClientResponseError):
                 trouble, words = "not-http", " ".join(str(error.message).split())[:200]
             return Answer(sent, self.clock(), trouble=trouble, error=words)
+
+
+async def _read(content: aiohttp.StreamReader, most: int) -> bytes:
+    """The first `most` bytes, in however many pieces they come."""
+    found = b""
+    while len(found) < most and (piece := await content.read(most - len(found))):
+        found += piece
+    return found
 
 
 def _with(answer: Answer, trouble: str, error: str) -> Answer:

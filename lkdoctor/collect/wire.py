@@ -32,7 +32,7 @@ def why(error: BaseException) -> Failed:
     for one in _chain(error):
         if isinstance(one, ssl.SSLCertVerificationError):
             return Failed("certificate", getattr(one, "verify_message", "") or str(one))
-        if isinstance(one, ssl.SSLError):
+        if isinstance(one, ssl.SSLError) and hasattr(one, "reason"):  # aiohttp's own is one, too, without a reason
             return Failed("not-tls" if one.reason in _PLAIN else "tls", one.reason or str(one))
         if isinstance(one, (asyncio.TimeoutError, TimeoutError)):
             return Failed("timeout", "no answer in time")
