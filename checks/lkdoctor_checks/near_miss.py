@@ -44,7 +44,7 @@ def name_near_miss(dispatches: Dispatches, workers: Workers) -> Iterator[Finding
     for name, group in words.by_name(missed).items():
         if name in registered:
             continue
-        near = _nearest(name, registered)
+        near = nearest(name, registered)
         if near is None:
             continue
         other, how = near
@@ -67,7 +67,7 @@ def name_near_miss(dispatches: Dispatches, workers: Workers) -> Iterator[Finding
             confidence,
             {"asked": name, "registered": other, "difference": how, "rooms": sorted({one.room for one in group})[:20]},
             words.proof_of(group, workers.named(other)),
-            (_one_spelling(name, other, present), words.ask_again(_renamed(group, other))),
+            (one_spelling(name, other, present), words.ask_again(_renamed(group, other))),
             # A mere suggestion must not hide the symptom that is sure. That nobody asked for the registered name
             # (LKD310) is the other side of the same cause.
             folds=(*words.folds_of(group), Subject("agent", agent_name=other)) if confidence > Confidence.LOW else (),
@@ -82,7 +82,7 @@ def plain(name: str) -> str:
     return re.sub(r"[\s\-_.]+", "", name).casefold()
 
 
-def _nearest(name: str, registered: list[str]) -> tuple[str, str] | None:
+def nearest(name: str, registered: list[str]) -> tuple[str, str] | None:
     """The registered name that was probably meant, and how it differs: `spelling` or `letters`."""
     for other in registered:
         if plain(other) == plain(name):
@@ -125,7 +125,7 @@ def _difference(name: str, other: str, how: str) -> str:
     return "only case differs" if name.casefold() == other.casefold() else "blanks, hyphens or case differ"
 
 
-def _one_spelling(name: str, other: str, present: bool) -> Fix:
+def one_spelling(name: str, other: str, present: bool) -> Fix:
     """The same bytes on both sides."""
     return Fix(
         f'Ask for "{other}"',

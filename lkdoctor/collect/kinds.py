@@ -38,6 +38,12 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
     FileKind("connection", _jsonl("connection"), "lkdoctor.collect.connection:read_steps"),
     FileKind("probe", _jsonl("probe"), "lkdoctor.collect.probe_file:read_probes"),
     FileKind("load", _jsonl("load"), facts=("lkdoctor.dispatch.load:LoadReading",), file="load.jsonl"),
+    FileKind(
+        "worker_http",
+        _jsonl("worker-http"),
+        facts=("lkdoctor.dispatch.worker_http:WorkerEndpoint",),
+        file="worker-http.jsonl",
+    ),
     FileKind("livekit_yaml", re.compile(r"(?:livekit|config)\.ya?ml$")),
     FileKind("compose", re.compile(r"(?:docker-)?compose(?:\.[\w-]+)?\.ya?ml$")),
     FileKind("dotenv", re.compile(r"\.env(?:\..+)?$")),

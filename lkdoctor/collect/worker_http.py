@@ -20,10 +20,10 @@ import msgspec
 from lkdoctor.collect.address import AddressError, parse, stripped
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.knock import Answer, Knocker
-from lkdoctor.collect.wire import speaks_tls
+from lkdoctor.collect.wire import Found, addresses, connect, speaks_tls
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import SourceNote
-from lkdoctor.dispatch.worker_http import UNHEALTHY, WorkerEndpoint
+from lkdoctor.dispatch.worker_http import SILENT, UNHEALTHY, WorkerEndpoint
 from lkdoctor.redact import mask
 
 KIND: Final = "worker_http"
@@ -86,8 +86,9 @@ async def read_endpoint(url: str, *, seconds: float = SECONDS, found_in: str = "
         knocker = Knocker(session, time.time, seconds)
         root = await knocker.get(f"{url}/", {})
         if root.trouble and root.status == 0:
+            silent = root.trouble == "timeout" and await _takes_connections(url, seconds)
             return WorkerEndpoint(
-                url=url, at=began, trouble=root.trouble, said=root.error[:_SHORT],
+                url=url, at=began, trouble=SILENT if silent else root.trouble, said=mask(root.error)[:_SHORT],
                 seconds=root.came - root.sent, found_in=found_in,
             )  # fmt: skip
         page, metrics = await asyncio.gather(
@@ -96,6 +97,9 @@ async def read_endpoint(url: str, *, seconds: float = SECONDS, found_in: str = "
         fields = {**_gauges(metrics), **_page(page)}
         if not fields and _bare(root, page):
             fields = {"sdk": "python"}
+        alone = (
+            fields.get("metrics") and "job_type" not in fields
+        )  # a port of its own, where `/` says nothing of health
         worker = bool(fields) or (root.status == 503 and root.text.strip() in UNHEALTHY)
         first = root
         for _ in range(_LOOKS - 1 if worker and root.status == 503 else 0):
@@ -104,7 +108,7 @@ async def read_endpoint(url: str, *, seconds: float = SECONDS, found_in: str = "
             if root.status != 503:
                 break
     return WorkerEndpoint(
-        url=url, at=root.sent, worker=worker, status=root.status or None, trouble="" if worker else root.trouble,
+        url=url, at=root.sent, worker=worker, status=None if alone else root.status or None, trouble="" if worker else root.trouble,
         said=mask(root.error or root.words)[:_SHORT], seconds=first.came - first.sent,
         unwell_seconds=round(root.came - first.sent, 1) if first.status == 503 else 0.0, found_in=found_in, **fields,
     )  # fmt: skip
@@ -194,7 +198,7 @@ class Endpoints:
 
 async def why_none(found: WorkerEndpoint, seconds: float = SECONDS) -> str:
     """Why `found` tells nothing of a worker, with what to do; empty when it does."""
-    if found.worker:
+    if found.worker or found.trouble == SILENT:
         return ""
     if found.trouble == "redirect":
         return f"redirects ({found.said}), as no worker does; name the worker's own port"
@@ -213,6 +217,15 @@ async def why_none(found: WorkerEndpoint, seconds: float = SECONDS) -> str:
     return f"answers, but not as an agent worker does ({said[:80]!r}); name the port that the worker's log says"
 
 
+async def _takes_connections(url: str, seconds: float) -> bool:
+    """Does its port take connections, although nobody speaks?"""
+    address = parse(url)
+    found = await addresses(address.host, address.port, seconds)
+    return isinstance(found, Found) and isinstance(
+        await connect(found.values["addresses"], address.port, seconds), Found
+    )
+
+
 async def _is_server(url: str, seconds: float) -> bool:
     import aiohttp  # noqa: PLC0415
 
@@ -226,4 +239,3 @@ def add(found: WorkerEndpoint, gathered: Gathered, unusable: str = "") -> None:
     place = Place(found.url)
     gathered.notes.append(SourceNote(found.url, KIND, first_at=found.at, last_at=found.at, unusable=unusable))
     gathered.add(msgspec.structs.replace(found, place=place))
-

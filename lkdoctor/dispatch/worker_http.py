@@ -18,6 +18,9 @@ UNHEALTHY: Final = {
     "inference process not running": "its inference process has died",
 }
 
+#: The trouble of a port that takes connections and says nothing: the kernel takes them for a program that hangs.
+SILENT: Final = "silent"
+
 
 class WorkerEndpoint(Fact, frozen=True, kw_only=True):
     """One reading of one endpoint. What the version does not tell is None (empty for texts).
@@ -66,8 +69,12 @@ class WorkerEndpoint(Fact, frozen=True, kw_only=True):
 
     def told(self) -> str:
         """The reading in words."""
-        health = f"{self.status} {self.said}".strip() if self.status is not None else self.trouble or "no answer"
-        parts = [f"GET {self.url}/: {health}"]
+        if self.status is None and self.metrics:
+            parts = [f"GET {self.url}/metrics: livekit-agents' metrics"]
+        else:
+            mute = "takes the connection and does not answer" if self.trouble == SILENT else self.said or self.trouble
+            health = f"{self.status} {self.said}" if self.status is not None else mute
+            parts = [f"GET {self.url}/: {health}".strip()]
         if self.agent_name is not None:
             parts.append(f"agent name {self.agent_name!r}")
         parts += [part for part in (self.job_type, self.sdk_words) if part]

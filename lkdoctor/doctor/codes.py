@@ -81,7 +81,7 @@ NAME_NEAR_MISS = Code(
     "name-near-miss",
     ERROR,
     "The name asked for differs from a registered one only by case, blank, hyphen or a typing slip.",
-    (201, 301, 302, 310),
+    (201, 301, 302, 310, 315),
     status="stable",
 )
 DUPLICATE_AGENT_NAME = Code(
@@ -149,7 +149,12 @@ REGISTRATION_REFUSED = Code(
     status="stable",
 )
 WORKER_CANNOT_CONNECT = Code(
-    211, "worker-cannot-connect", ERROR, "The worker cannot reach the server.", (201, 301, 302), status="stable"
+    211,
+    "worker-cannot-connect",
+    ERROR,
+    "The worker cannot reach the server.",
+    (201, 301, 302, 315, 806),
+    status="stable",
 )
 VERSION_SPLIT = Code(212, "version-split", WARNING, "Workers of one name run different SDK versions.", status="stable")
 WORKER_DRAINING = Code(
@@ -158,6 +163,14 @@ WORKER_DRAINING = Code(
     ERROR,
     "The workers of the name were shutting down, which the server reports in the words of overload.",
     (301, 302, 303, 305, 312, 411),
+    status="stable",
+)
+WORKER_ELSEWHERE = Code(
+    214,
+    "worker-elsewhere",
+    ERROR,
+    "A worker of the name runs, and is registered with another server than the one that was asked.",
+    (201, 301, 302, 315),
     status="stable",
 )
 
@@ -428,7 +441,14 @@ COMPOSE_SAME_NAME = Code(802, "compose-same-name", WARNING, "Two compose service
 PORT_IN_USE = Code(803, "port-in-use", ERROR, "The worker's HTTP port is taken.", (806,), status="stable")
 RESTART_LOOP = Code(804, "restart-loop", ERROR, "A container restarts again and again.", (205, 208))
 CPU_QUOTA_SMALL = Code(805, "cpu-quota-small", WARNING, "The container's CPU quota is too small for a job.", (303, 401))
-WORKER_UNHEALTHY = Code(806, "worker-unhealthy", ERROR, "The worker's HTTP endpoint says that it is unwell.")
+WORKER_UNHEALTHY = Code(
+    806,
+    "worker-unhealthy",
+    ERROR,
+    "The worker's HTTP endpoint says that it is unwell.",
+    (201, 301, 302, 315),
+    status="stable",
+)
 STRAY_PROCESS = Code(807, "stray-process", WARNING, "A forgotten worker process is still registered.", (203, 204))
 CONTAINER_STALE = Code(
     808, "container-stale", WARNING, "The container runs another image or environment than its compose file says."
