@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lkdoctor.dispatch.model import Coverage, Dispatch, Outcome
-from lkdoctor.dispatch.worker_http import WorkerEndpoint
 from lkdoctor.dispatch.worker_model import WorkerRun
 from lkdoctor.doctor.codes import WORKER_ELSEWHERE
-from lkdoctor.doctor.evidence import Dispatches, Facts, ServerRuns, WorkerRuns, Workers
+from lkdoctor.doctor.evidence import Dispatches, ServerRuns, WorkerRuns, Workers
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
 from lkdoctor.doctor.registry import check
-from lkdoctor_checks import _endpoints as ends
 from lkdoctor_checks import _words as words
 from lkdoctor_checks import _worker_words as told
 
 SKEW = 5.0  # s by which the worker's and the server's clock may differ
-FRESH = 60.0  # s between the end of the server's log and the reading of an endpoint
 NOBODY = (Outcome.NAME_NOT_SERVED, Outcome.NO_RESPONSE)
 
 
@@ -45,7 +42,7 @@ def registered_elsewhere(
     A log that begins in the middle, hides info lines, or is of one node of several never raises it: the worker may have
     registered where the log does not look. Neither does a worker whose log names no zone for its times.
     """
-    if not _whole(coverage):
+    if not whole(coverage):
         return
     start = min((run.started_at for run in runs if run.started_at is not None), default=None)
     end = words.end_of(runs)
@@ -65,7 +62,8 @@ def registered_elsewhere(
             yield _from_log(name, hit, away)
 
 
-def _whole(coverage: Coverage) -> bool:
+def whole(coverage: Coverage) -> bool:
+    """Would this log show every registration?"""
     return not (coverage.starts_late or coverage.hides_info or coverage.nodes_missing or coverage.timeless)
 
 
@@ -94,7 +92,7 @@ def _from_log(name: str, group: Sequence[Dispatch], away: Sequence[WorkerRun]) -
         Confidence.HIGH,
         {"agent_name": name, "worker_ids": ids, "urls": urls, "rooms": sorted({one.room for one in group})[:20]},
         (*words.spread(place for run in away for place in run.proof[:1]), *words.proof_of(group, limit=3)),
-        (_same_server(urls), words.ask_again(group)),
+        (same_server(urls), words.ask_again(group)),
         folds=words.folds_of(group),
         count=len(group),
         first_at=first,
@@ -102,44 +100,8 @@ def _from_log(name: str, group: Sequence[Dispatch], away: Sequence[WorkerRun]) -
     )
 
 
-@check(WORKER_ELSEWHERE)
-def lives_elsewhere(
-    endpoints: Facts[WorkerEndpoint], dispatches: Dispatches, workers: Workers, runs: ServerRuns, coverage: Coverage
-) -> Iterator[Finding | Inconclusive]:
-    """A worker of the name says that it is connected, and this server has never seen the name."""
-    end = words.end_of(runs)
-    if not _whole(coverage) or end is None or not any(run.start_seen for run in runs):
-        return
-    for name, group in words.by_name(one for one in dispatches.ended(*NOBODY) if words.wanted(one)).items():
-        here = [one for one in ends.named(endpoints, name) if one.healthy and abs(one.at - end) <= FRESH]
-        if not here or workers.named(name):
-            continue
-        first, last = words.when(group)
-        connected = any(one.sdk == "node" for one in here)
-        yield Finding(
-            WORKER_ELSEWHERE,
-            Subject("agent", agent_name=name),
-            f"The {ends.worker(here[0])} at {here[0].url} "
-            + (
-                "is connected to a LiveKit server, and it is not this one: "
-                if connected
-                else "runs, but not with this server (it is connected to another one, or still tries): "
-            )
-            + f"here the name was never registered ({words.counted(len(group), 'dispatch', 'dispatches')}, "
-            f"{words.rooms_of(group)}).",
-            WORKER_ELSEWHERE.severity,
-            Confidence.HIGH if connected else Confidence.MEDIUM,
-            {"agent_name": name, "worker_ids": [], "urls": [], "endpoints": [one.url for one in here]},
-            (*words.spread(one.place for one in here), *words.proof_of(group, limit=3)),
-            (_same_server([]), words.ask_again(group)),
-            folds=words.folds_of(group),
-            count=len(group),
-            first_at=first,
-            last_at=last,
-        )
-
-
-def _same_server(urls: Sequence[str]) -> Fix:
+def same_server(urls: Sequence[str]) -> Fix:
+    """One URL on both sides."""
     return Fix(
         "Connect the worker to the server that is asked",
         steps=(

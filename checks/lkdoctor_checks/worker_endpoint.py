@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lkdoctor.dispatch.model import Dispatch, Outcome
+from lkdoctor.dispatch.model import Coverage, Dispatch, Outcome
 from lkdoctor.dispatch.worker_http import SILENT, UNHEALTHY, WorkerEndpoint
-from lkdoctor.doctor.codes import DUPLICATE_AGENT_NAME, NAME_NEAR_MISS, VERSION_SPLIT, WORKER_UNHEALTHY
-from lkdoctor.doctor.evidence import Dispatches, Evidence, Facts
+from lkdoctor.doctor.codes import (
+    DUPLICATE_AGENT_NAME,
+    NAME_NEAR_MISS,
+    VERSION_SPLIT,
+    WORKER_ELSEWHERE,
+    WORKER_UNHEALTHY,
+)
+from lkdoctor.doctor.evidence import Dispatches, Evidence, Facts, ServerRuns, Workers
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _endpoints as ends
 from lkdoctor_checks import _words as words
+from lkdoctor_checks.elsewhere import NOBODY, same_server, whole
 from lkdoctor_checks.near_miss import nearest, one_spelling
 
+FRESH = 60.0  # s between the end of the server's log and a reading
 RECENT = 900.0  # s: a dispatch before a reading that may well have met the same state
 MISSED = (Outcome.NAME_NOT_SERVED, Outcome.NO_RESPONSE, Outcome.NOT_ASSIGNED)
 
@@ -226,4 +234,41 @@ def versions_of_endpoints(endpoints: Facts[WorkerEndpoint], evidence: Evidence) 
                     verify=("`/worker` of every worker of the name shows one sdk_version.",),
                 ),
             ),
+        )
+
+
+@check(WORKER_ELSEWHERE)
+def lives_elsewhere(
+    endpoints: Facts[WorkerEndpoint], dispatches: Dispatches, workers: Workers, runs: ServerRuns, coverage: Coverage
+) -> Iterator[Finding | Inconclusive]:
+    """A worker of the name says that it is connected, and this server has never seen the name."""
+    end = words.end_of(runs)
+    if not whole(coverage) or end is None or not any(run.start_seen for run in runs):
+        return
+    for name, group in words.by_name(one for one in dispatches.ended(*NOBODY) if words.wanted(one)).items():
+        here = [one for one in ends.named(endpoints, name) if one.healthy and abs(one.at - end) <= FRESH]
+        if not here or workers.named(name):
+            continue
+        first, last = words.when(group)
+        connected = any(one.sdk == "node" for one in here)
+        yield Finding(
+            WORKER_ELSEWHERE,
+            Subject("agent", agent_name=name),
+            f"The {ends.worker(here[0])} at {here[0].url} "
+            + (
+                "is connected to a LiveKit server, and it is not this one: "
+                if connected
+                else "runs, but not with this server (it is connected to another one, or still tries): "
+            )
+            + f"here the name was never registered ({words.counted(len(group), 'dispatch', 'dispatches')}, "
+            f"{words.rooms_of(group)}).",
+            WORKER_ELSEWHERE.severity,
+            Confidence.HIGH if connected else Confidence.MEDIUM,
+            {"agent_name": name, "worker_ids": [], "urls": [], "endpoints": [one.url for one in here]},
+            (*words.spread(one.place for one in here), *words.proof_of(group, limit=3)),
+            (same_server([]), words.ask_again(group)),
+            folds=words.folds_of(group),
+            count=len(group),
+            first_at=first,
+            last_at=last,
         )

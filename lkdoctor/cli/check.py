@@ -39,6 +39,7 @@ class OutputType(options.ParamType):
 @options.live
 @options.more_evidence
 @options.worker_logs
+@options.worker_urls
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="On stdout.")
 @click.option("-o", "--output", "outputs", type=OutputType(), multiple=True, help="Write this too. Repeatable.")
 @click.option("--select", multiple=True, type=options.CodeType(), help="Only these: LKD303, LKD3xx, no-headroom.")
@@ -77,6 +78,7 @@ def command(
     tokens: tuple[str, ...],
     apis: tuple[str, ...],
     worker_logs: tuple[str, ...],
+    worker_urls: tuple[str, ...],
     expect: tuple[str, ...],
     together: tuple[str, ...],
     config: str | None,
@@ -102,7 +104,8 @@ def command(
 
     A live server is asked only with --url, --project, --live, --watch or --probe. Its key and secret come from
     LIVEKIT_API_KEY and LIVEKIT_API_SECRET, a .env file, or the projects of the `lk` command. Nothing is changed on it; only
-    --probe registers a worker and makes a room, both lkdoctor's own, and takes them away again.
+    --probe registers a worker and makes a room, both lkdoctor's own, and takes them away again. --worker-url asks a worker itself:
+    three GETs, no key.
 
     Exit status: 0 nothing found, 1 findings, 2 wrong usage or input, 3 the evidence cannot tell, 4 lkdoctor failed,
     130 interrupted.
@@ -141,6 +144,7 @@ def command(
         tokens=tokens,
         wanted=wanted,
         worker_logs=worker_logs,
+        worker_urls=worker_urls,
         config=file,
     )
     sys.exit(run(wish, form, outputs, exit_zero=exit_zero, quiet=quiet, verbose=verbose, color=color))

@@ -107,6 +107,24 @@ def collectors(live: Live, target: Target, rooms: tuple[str, ...], record: Recor
     return found
 
 
+def of_workers(urls: tuple[str, ...], seconds: float) -> list[Collector]:
+    """Workers' own HTTP endpoints; each answer may take up to 5 s, and one that is unwell is watched for 6 s more."""
+    if not urls:
+        return []
+    from lkdoctor.collect.worker_http import SECONDS, Endpoints
+
+    one_answer = min(SECONDS, seconds)
+    return [
+        Collector(
+            "worker_http",
+            "the worker's HTTP endpoint",
+            Endpoints(urls, one_answer).collect,
+            4 * seconds + _SLACK,
+            urls[0],
+        )
+    ]
+
+
 def ask(collectors: list[Collector], gathered: Gathered, interrupt: Interrupt, *, quiet: bool) -> None:
     """Run all collectors at once; returns when the slowest is done, its time is over, or Ctrl-C was pressed.
 
@@ -192,4 +210,6 @@ def _note(one: Collector, gap: str, mine: list[SourceNote], gathered: Gathered, 
         # A listing that is missing is a gap; what else is noted of a source is none.
         partly = [*note.notes, *note.skipped] if one.kind == "api" else []
         whys = [note.unusable] if note.unusable else partly
-        gathered.gaps += [Gap(one.kind, f"{one.words}: {why}.") for why in whys]
+        # Of several endpoints each says for itself what is wrong.
+        words = one.words if len(mine) == 1 else f"{one.words} {note.name}"
+        gathered.gaps += [Gap(one.kind, f"{words}: {why}.") for why in whys]

@@ -283,6 +283,33 @@ def worker_logs(function: Command) -> Command:
     )(function)
 
 
+class WorkerUrlType(ParamType):
+    """The address of a worker's HTTP endpoint: a URL, `host:port`, or a port of this machine."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from lkdoctor.collect.address import AddressError
+        from lkdoctor.collect.worker_http import worker_url
+
+        try:
+            return worker_url(str(value))
+        except AddressError as error:
+            return self.fail(str(error), param, ctx)
+
+
+def worker_urls(function: Command) -> Command:
+    """The option that names workers' own HTTP endpoints."""
+    return click.option(
+        "--worker-url",
+        "worker_urls",
+        multiple=True,
+        type=WorkerUrlType(),
+        metavar="URL",
+        help="Ask this worker's own HTTP endpoint: http://host:8081, or a port of this machine. Repeatable.",
+    )(function)
+
+
 def more_evidence(function: Command) -> Command:
     """The options that name evidence besides logs."""
     for option in reversed(

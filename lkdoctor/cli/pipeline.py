@@ -87,6 +87,7 @@ class Wish:
     tokens: tuple[str, ...] = ()  # a token, a file with tokens, or -
     wanted: Wanted = field(default_factory=Wanted)
     worker_logs: tuple[str, ...] = ()  # logs of agent workers, whatever they look like
+    worker_urls: tuple[str, ...] = ()  # workers' own HTTP endpoints, to be asked
     config: ConfigFile = field(default_factory=ConfigFile)  # lkdoctor.toml, where there is one
     record: Callable[[bytes], object] | None = None  # takes each exchange with the API as a line of api.jsonl
 
@@ -146,7 +147,7 @@ def inputs_of(wish: Wish, spare: Iterable[str] = ()) -> CaseInputs:
     Raises:
         InputError: something cannot be read, is one of `spare`, or there is nothing at all.
     """
-    named = wish.logs or wish.worker_logs or wish.apis or wish.tokens or wish.live.asked
+    named = wish.logs or wish.worker_logs or wish.apis or wish.tokens or _looks_live(wish)
     paths = wish.paths or (() if named else (".",))
     inputs = (
         CaseInputs(list(wish.inputs))
@@ -159,9 +160,14 @@ def inputs_of(wish: Wish, spare: Iterable[str] = ()) -> CaseInputs:
     for one in (*inputs.server_logs, *inputs.worker_logs, *inputs.readable):
         if one.path is not None and os.path.realpath(one.path) in written:
             raise InputError(f"-o would overwrite {one.name}, which is evidence; write the report to another file")
-    if not (inputs.server_logs or inputs.worker_logs or inputs.readable or wish.tokens or wish.live.asked):
+    if not (inputs.server_logs or inputs.worker_logs or inputs.readable or wish.tokens or _looks_live(wish)):
         raise InputError(_nothing(wish, inputs))
     return inputs
+
+
+def _looks_live(wish: Wish) -> bool:
+    """Is anything asked besides files?"""
+    return wish.live.asked or bool(wish.worker_urls)
 
 
 def learn(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interrupt) -> Target | None:
@@ -178,7 +184,7 @@ def learn(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interru
     told = " ".join(gap.text for gap in gathered.gaps)
     errors = [one.error.rstrip(".") for one in gathered.probes if one.error]
     gathered.gaps += [Gap("probe", f"{PROBE_WORDS} ended early: {error}.") for error in errors if error not in told]
-    if wish.live.asked or wish.tokens:
+    if _looks_live(wish) or wish.tokens:
         from lkdoctor.cli import live  # what talks to servers is heavy
         from lkdoctor.collect.credentials import CredentialsError
         from lkdoctor.collect.token import TokenInputError
@@ -188,8 +194,10 @@ def learn(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interru
             live.read_tokens(wish.live, wish.tokens, target, gathered)
         except (CredentialsError, TokenInputError) as error:
             raise InputError(mask(str(error))) from None
+        asked = live.of_workers(wish.worker_urls, wish.live.timeout)
         if target is not None:
-            asked = live.collectors(wish.live, target, wish.settings.rooms, wish.record)
+            asked += live.collectors(wish.live, target, wish.settings.rooms, wish.record)
+        if asked:
             live.ask(asked, gathered, interrupt, quiet=wish.quiet)
     return target
 
@@ -247,7 +255,7 @@ def _nothing(wish: Wish, inputs: CaseInputs) -> str:
 
 def mode_of(wish: Wish) -> Literal["offline", "read-only", "probe"]:
     """How far the run goes: files only, asking a server, or sending a job through it."""
-    return "probe" if wish.live.probe else "read-only" if wish.live.asked else "offline"
+    return "probe" if wish.live.probe else "read-only" if _looks_live(wish) else "offline"
 
 
 def report(collected: Collected, wish: Wish) -> Report:

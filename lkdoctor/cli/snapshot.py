@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @options.inputs
 @options.live
 @options.more_evidence
+@options.worker_urls
 @click.option(
     "--room", "rooms", multiple=True, metavar="NAME", help="Ask the live server about this room only. Repeatable."
 )
@@ -41,6 +42,7 @@ def command(
     live: options.Live,
     tokens: tuple[str, ...],
     apis: tuple[str, ...],
+    worker_urls: tuple[str, ...],
     rooms: tuple[str, ...],
     output: str | None,
     force: bool,
@@ -49,7 +51,7 @@ def command(
     """Collect everything allowed into a redacted case: a folder or a zip that `lkdoctor check CASE` reads like the original.
 
     Taken are server and worker logs, API exchanges, LiveKit's own lines of .env files, tokens (decoded, without signature),
-    and with --url what the live server answers. Secrets, people's identities and phone numbers are replaced; the same one
+    with --url what the live server answers, and with --worker-url what a worker says of itself. Secrets, people's identities and phone numbers are replaced; the same one
     by the same word in every file. What lkdoctor does not read is left out, and said. case.json lists each file with what was
     masked in it. Look into the case before you send it: what your own programs print may hold more than lkdoctor can know.
 
@@ -64,7 +66,9 @@ def command(
     options.sensible(live, for_token=bool(tokens))
     target = Path(output or f"lkdoctor-case-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.zip")
     asked = Settings(rooms=rooms)
-    wish = pipeline.Wish(paths, logs, quiet=quiet, settings=asked, live=live, apis=apis, tokens=tokens)
+    wish = pipeline.Wish(
+        paths, logs, quiet=quiet, settings=asked, live=live, apis=apis, tokens=tokens, worker_urls=worker_urls
+    )
     case = CaseFile(target, force)
     try:
         _outside(target, paths)
@@ -79,7 +83,9 @@ def command(
         out.to_stdout(out.lines(_told(target, manifest)))
     for one in manifest["left_out"]:
         out.hint(f"left out: {one['name']}: {one['why']}")
-    gaps = manifest["gaps"] if live.asked else []  # what the evidence had as a gap is told when the case is read
+    gaps = (
+        manifest["gaps"] if live.asked or worker_urls else []
+    )  # what the evidence had as a gap is told when the case is read
     for gap in gaps:
         out.hint(f"not learned: {gap['text']}")
     sys.exit(130 if interrupted else 3 if gaps else 0)

@@ -41,15 +41,15 @@ _GAUGE: Final = re.compile(r"^(lk_agents_\w+)(?:\{[^}]*\})? +(\S+)", re.MULTILIN
 _ADVICE: Final = {
     "refused": "nothing listens there. A worker's port is 8081 after `start` and another one each time after `dev`; its log "
     "says `HTTP server listening on …`. In a container it must listen on 0.0.0.0 and be published",
-    "timeout": "no answer in time",
-    "no-address": "the host has no address",
+    "timeout": "no connection in time: a firewall drops it, or the address is wrong",
+    "no-address": "the host has no address: correct its name; a container's name is known only inside of its network",
     "certificate": "its certificate is not trusted here; a worker speaks plain HTTP, so this is a proxy: name the worker's own "
     "port",
     "not-tls": "no TLS there: a worker speaks plain HTTP, write http://",
     "is-tls": "it speaks TLS: write https:// (a proxy: a worker itself speaks plain HTTP)",
     "not-http": "what listens there speaks no HTTP",
     "reset": "the connection was closed without an answer",
-    "unreachable": "the host cannot be reached from here",
+    "unreachable": "the host cannot be reached from here: look at routes and firewalls",
 }
 
 
@@ -64,7 +64,10 @@ def worker_url(written: str) -> str:
         text = f"127.0.0.1:{text}"
     if not _SCHEME.match(text):
         text = f"http://{text}"
-    address = parse(text)
+    try:
+        address = parse(text)
+    except AddressError as error:
+        raise AddressError(f"{str(error).partition(';')[0]}; a worker's endpoint looks like http://host:8081") from None
     if address.url.startswith("ws"):
         raise AddressError(
             f"{address.given!r} is an address for a LiveKit server (`--url`); a worker's endpoint is http://HOST:8081"

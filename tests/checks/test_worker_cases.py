@@ -17,7 +17,7 @@ from tests.checks.test_grid import CASES, evidence_of, expectation, explained
 WORKER_CASES = [case for case in CASES if "worker_log" in evidence_of(case)]
 LOG = "worker-inbound.log"
 #: What a server's log alone says of these cases, and what they have that no worker's log can show.
-SERVER_ONLY = {"LKD301", "LKD303", "LKD304", "LKD305", "LKD306", "LKD601", "LKD105"}
+SERVER_ONLY = {"LKD201", "LKD301", "LKD303", "LKD304", "LKD305", "LKD306", "LKD601", "LKD105"}
 
 
 def sure(*paths: Path) -> list[Finding]:
