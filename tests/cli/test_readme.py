@@ -49,7 +49,7 @@ def test_every_command_of_the_table_works(command: str, tmp_path: Path) -> None:
     words = shlex.split(command.replace("\\|", "|").split("|")[-1].split(">>")[0])
     assert words[0] == "lkdoctor"
     assert words[1] in COMMANDS
-    if "--url" in words:  # no such server here: the live tests ask real ones
+    if {"--url", "--worker-url"} & set(words):  # no such server here: the live tests ask real ones
         found = group.get_command(click.Context(group), words[1])
         assert found is not None
         found.make_context(words[1], words[2:], resilient_parsing=False)
