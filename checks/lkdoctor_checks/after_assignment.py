@@ -119,7 +119,7 @@ def identity_clash(rooms: Rooms) -> Iterator[Finding | Inconclusive]:
             if agent.duplicate_removed:
                 clashes.setdefault(_stable(agent.identity), []).append((room, agent))
     for identity, group in sorted(clashes.items()):
-        hit = [one for room, _ in group for one in room.dispatches if one.outcome is Outcome.ASSIGNED]
+        hit = [one for room, _ in group for one in room.dispatches if one.came_to is Outcome.ASSIGNED]
         names = sorted({one.agent_name for one in hit})
         jobs = max(_jobs(room) for room, _ in group)
         times = sorted(agent.left_at or agent.joined_at or 0.0 for _, agent in group)

@@ -255,4 +255,4 @@ def _meant(one: Dispatch) -> bool:
 
     An unnamed worker that declines or rejects a room does so by its own choice, and nobody had asked for it.
     """
-    return words.wanted(one) or one.outcome is Outcome.ANSWER_TIMEOUT
+    return words.wanted(one) or one.came_to is Outcome.ANSWER_TIMEOUT

@@ -45,7 +45,7 @@ def doubled_dispatch(rooms: Rooms) -> Iterator[Finding | Inconclusive]:
     listed: set[tuple[int, int]] = set()  # pairs that the API showed to be made in two ways
     for room in rooms:
         for name, group in words.by_name(one for one in room.dispatches if words.wanted(one)).items():
-            taken = [one for one in group if one.outcome is Outcome.ASSIGNED]
+            taken = [one for one in group if one.came_to is Outcome.ASSIGNED]
             for first, second in itertools.pairwise(taken):
                 if _seen_together(first, second) if seen.alone(room) else _side_by_side(first, second):
                     pairs.setdefault(name, []).append((first, second))
@@ -53,7 +53,7 @@ def doubled_dispatch(rooms: Rooms) -> Iterator[Finding | Inconclusive]:
                         listed.add((id(first), id(second)))
     for name, found in sorted(pairs.items()):
         every = list({id(one): one for pair in found for one in pair}.values())
-        ways = sorted({one.origin.value for one in every if one.origin is not Origin.SEEN})
+        ways = sorted({one.origin.value for one in every if one.origin is not Origin.SEEN and one.among is None})
         mixed = any(_ways_differ(one, other) or (id(one), id(other)) in listed for one, other in found)
         begin, end = words.when(every)
         yield Finding(
@@ -128,5 +128,7 @@ def _made_apart(room: Room, first: Dispatch, second: Dispatch) -> bool:
 
 
 def _ways_differ(first: Dispatch, second: Dispatch) -> bool:
-    """Token and API, or CreateRoom and CreateDispatch: hardly ever meant."""
+    """Token and API, or CreateRoom and CreateDispatch: hardly ever meant. Not said where it is open whose the jobs are."""
+    if first.among is not None or second.among is not None:
+        return False
     return Origin.SEEN not in (first.origin, second.origin) and first.origin is not second.origin

@@ -97,7 +97,7 @@ def no_headroom(
 def _side_effect(room: Room | None) -> bool:
     """Is this the unnamed dispatch that CreateDispatch adds to a room it makes, in a room whose named agent came?"""
     others = room.dispatches if room is not None else []
-    return any(other.explicit and other.agent_name and other.outcome is Outcome.ASSIGNED for other in others)
+    return any(other.explicit and other.agent_name and other.came_to is Outcome.ASSIGNED for other in others)
 
 
 def _limit(versions: list[str]) -> str:

@@ -42,7 +42,7 @@ def limit_zero(dispatches: Dispatches, workers: Workers, runs: ServerRuns) -> It
     for run, mine in _by_run(dispatches, runs):
         if rules.since(run.version, rules.parse_version("1.11.0") or (1, 11, 0)) is False:
             continue
-        refused = [one for one in mine if one.outcome is Outcome.NO_HEADROOM]
+        refused = [one for one in mine if one.came_to is Outcome.NO_HEADROOM]
         if len(refused) < ENOUGH_REFUSALS or any(_was_asked(one) for one in mine):
             continue
         names = sorted({one.agent_name for one in refused})

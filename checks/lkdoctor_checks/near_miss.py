@@ -40,7 +40,7 @@ def name_near_miss(dispatches: Dispatches, workers: Workers) -> Iterator[Finding
     """
     missed = (one for one in dispatches.ended(Outcome.NAME_NOT_SERVED) if words.wanted(one))
     registered = [name for name in workers.names() if name]
-    own = {one.agent_name for one in dispatches if one.explicit and one.outcome is not Outcome.NAME_NOT_SERVED}
+    own = {one.agent_name for one in dispatches if one.explicit and one.came_to is not Outcome.NAME_NOT_SERVED}
     for name, group in words.by_name(missed).items():
         if name in registered:
             continue

@@ -123,7 +123,7 @@ def _unseen(dispatch: Dispatch) -> float:
     """Seconds by which the request may be older than its refusal, when the log shows the refusal only."""
     launch = dispatch.deciding
     shown = dispatch.asked_at is not None or (launch is not None and launch.asked_at is not None)
-    return 0.0 if shown or dispatch.outcome is not Outcome.NAME_NOT_SERVED else rules.SURVEY
+    return 0.0 if shown or dispatch.came_to is not Outcome.NAME_NOT_SERVED else rules.SURVEY
 
 
 def _late(delays: list[float], guess: bool) -> str:
@@ -166,16 +166,16 @@ def worker_gone(dispatches: Dispatches, workers: Workers, runs: ServerRuns) -> I
     gone: list[tuple[Dispatch, WorkerSession | None]] = []
     for one in dispatches.ended(Outcome.NAME_NOT_SERVED, Outcome.NO_RESPONSE, Outcome.WORKER_CLOSED):
         at = words.asked(one)
-        if at is None or (one.outcome is Outcome.NAME_NOT_SERVED and not words.wanted(one)):
+        if at is None or (one.came_to is Outcome.NAME_NOT_SERVED and not words.wanted(one)):
             continue
-        if one.outcome is Outcome.WORKER_CLOSED:
+        if one.came_to is Outcome.WORKER_CLOSED:
             # it closed while it was asked: within the server's budget after the question
             gone.append((one, there.of(one).first_left(at - 1, at + rules.SETTLE)))
             continue
         last = there.of(one).last_left(at)
         if last is None or there.of(one).anybody(at):
             continue
-        if one.outcome is Outcome.NO_RESPONSE and at - (last.closed_at or 0.0) > rules.CACHE + CACHE_SLACK:
+        if one.came_to is Outcome.NO_RESPONSE and at - (last.closed_at or 0.0) > rules.CACHE + CACHE_SLACK:
             continue  # the list of names cannot be that old: something else made the server believe in the name
         gone.append((one, last))
     partner = {id(one): session for one, session in gone}
@@ -298,7 +298,7 @@ def _gone_message(
 ) -> str:
     """Who left when, and what it cost."""
     asked = f"{words.counted(len(group), 'dispatch', 'dispatches')}, {words.rooms_of(group)}"
-    if all(one.outcome is Outcome.WORKER_CLOSED for one in group):
+    if all(one.came_to is Outcome.WORKER_CLOSED for one in group):
         return f"The worker for {words.quoted(name)} closed its socket while it was being asked ({asked})."
     last = max(leavers.values(), key=lambda one: one.closed_at or 0.0)
     at = words.asked(group[0]) or 0.0

@@ -55,7 +55,7 @@ def rejoin_old_room(rooms: Rooms, evidence: Evidence) -> Iterator[Finding | Inco
     for name, group in sorted(by_room.items()):
         again = any(_was_here(room, person) or person.asked_agents for room, person, _ in group)
         joins = sorted(person.joined_at or 0.0 for _, person, _ in group)
-        hit = [one for room, _, _ in group for one in room.dispatches if one.outcome is Outcome.ASSIGNED]
+        hit = [one for room, _, _ in group for one in room.dispatches if one.came_to is Outcome.ASSIGNED]
         yield Finding(
             REJOIN_OLD_ROOM,
             Subject("agent", agent_name=name),
@@ -155,7 +155,7 @@ def idle_close(rooms: Rooms) -> Iterator[Finding | Inconclusive]:
     closed = [room for room in rooms if room.close_reason == "empty timeout" and _agents_only(room)]
     groups: dict[str, list[Room]] = {}
     for room in closed:
-        name = next((one.agent_name for one in room.dispatches if one.outcome is Outcome.ASSIGNED), "")
+        name = next((one.agent_name for one in room.dispatches if one.came_to is Outcome.ASSIGNED), "")
         groups.setdefault(name, []).append(room)
     for name, group in sorted(groups.items()):
         times = sorted(room.closed_at for room in group if room.closed_at is not None)

@@ -29,10 +29,9 @@ from lkdoctor.dispatch.model import (
     Stories,
 )
 from lkdoctor.dispatch.samples import Life, Present, Samples, Seen
+from lkdoctor.dispatch.told_apart import SAME_REQUEST, jobless, tell_apart
 
-LISTED_BY: Final = rules.SETTLE + 0.5  # s after its making a dispatch that brought an agent lists the job
 BLINK: Final = 5.0  # s between two listings within which an agent could come and go unseen
-SAME_REQUEST: Final = 2.0  # s between a log line and `created_at` of one dispatch (one clock, the server's)
 
 FETCH_WATCH: Final = "the same command with `--watch 30`, or the server's log"
 
@@ -118,6 +117,7 @@ class Confirmation:
             self._creations(room, life)
         for present in life.participants.values():
             self._participant(room, present)
+        tell_apart(room, life.dispatches.values(), self.stories.of_name, self._server)
         for seen in sorted(life.dispatches.values(), key=lambda one: one.info.created or one.first_at):
             self._dispatch(room, life, seen)
         for one in room.dispatches:
@@ -128,7 +128,7 @@ class Confirmation:
             # With redis a room is rebuilt under its id after its node died: the listing is of the last of these lives.
             found = self._by_id.get(life.sid)
         else:
-            found = [one for one in self._by_name.get(life.name, ()) if one.closed_at is None]
+            found = [one for one in self._by_name.get(life.name, ()) if self._open_then(one, life)]
         if not found and life.sid:
             found = [one for one in self._by_name.get(life.name, ()) if not one.room_id]
         if found:
@@ -139,6 +139,13 @@ class Confirmation:
         if life.sid:
             self._by_id.setdefault(life.sid, []).append(room)
         return room
+
+    def _open_then(self, room: Room, life: Life) -> bool:
+        """Was this life of the room going on when it was listed? A log may go on after the last listing."""
+        return room.closed_at is None or (
+            self._server(life.last_at) < room.closed_at
+            and (room.first_at is None or room.first_at <= self._server(life.last_at))
+        )
 
     def _made_at(self, life: Life) -> float:
         at = life.info.created_at if life.info is not None else None
@@ -270,16 +277,12 @@ class Confirmation:
 
     def _without_job(self, dispatch: Dispatch, seen: Seen, *, fresh: bool) -> None:
         """Listed without a job: for some seconds that is the lag of the list, after that no job came."""
-        at = seen.no_job_at
-        created = seen.info.created
-        old = at is not None and (
-            at - seen.first_at >= LISTED_BY or (created is not None and self._server(at) - created >= LISTED_BY)
-        )
+        old = jobless(seen, self._server)
         if dispatch.outcome in _REFUSED and old:
             if not any(one.rivals for one in dispatch.launches if one.decides):
                 dispatch.certainty = max(dispatch.certainty, Certainty.HIGH)
             return
-        if dispatch.outcome not in _OPEN:
+        if dispatch.outcome not in _OPEN or dispatch.among is not None:
             return
         if dispatch.deleted_at is not None:
             return  # taken back: that it has no job says nothing

@@ -10,7 +10,7 @@ from lkdoctor.dispatch.facts import Event, Fields, What
 from lkdoctor.dispatch.lobby import Lobby
 from lkdoctor.dispatch.model import NAME_NOT_PRINTED, Dispatch, Launch, Origin, Outcome, Room, Stories
 from lkdoctor.dispatch.nodes import Handler, Nodes
-from lkdoctor.dispatch.pairing import PATIENCE, Pairing, RequestLine
+from lkdoctor.dispatch.pairing import EARLY, PATIENCE, TWIN, Pairing, RequestLine
 
 LAUNCHES_KEPT: Final = 12  # per dispatch; more lines of the participant types are counted as noise
 
@@ -52,19 +52,30 @@ class Endings:
                 if launch.job_id:
                     self._jobs.pop(launch.job_id, None)
 
-    def _find(self, room: Room, fields: Fields, stream: str, *, wants_worker: str = "") -> tuple[Dispatch, Launch]:
-        """The launch that a line with a room ends; made when its request is not in the evidence."""
+    def _find(
+        self, room: Room, fields: Fields, event: Event, after: float | None, *, wants_worker: str = ""
+    ) -> tuple[Dispatch, Launch]:
+        """The launch that a line with a room ends, `after` s after it was asked for (None: any time after).
+
+        It is made when its request is not in the evidence. Of several the one that it fits best is taken; `alike` says in
+        the end what else would have fitted.
+        """
+        stream = event.stream
         name, job_type = fields.agentName or "", fields.jobType or rules.JT_ROOM
         named = [one for one in room.dispatches if one.agent_name == name]
         worker = self.stories.workers.get(wants_worker) if wants_worker else None
         if worker is not None and worker.deployment is not None:
             named = [one for one in named if one.deployment == worker.deployment] or named
-        for dispatch in named:
-            for launch in dispatch.launches:
-                if launch.job_type != job_type or launch.ended_at is not None or launch.job_id is not None:
-                    continue
-                if not fields.participant or launch.participant in (None, fields.participant):
-                    return dispatch, launch
+        fitting = [
+            (dispatch, launch)
+            for dispatch in named
+            for launch in dispatch.launches
+            if launch.job_type == job_type and launch.ended_at is None and launch.job_id is None
+            if not fields.participant or launch.participant in (None, fields.participant)
+        ]
+        if fitting:
+            slack = EARLY if room.stream == stream else rules.CLOCKS
+            return min(fitting, key=lambda pair: _misfit(pair[1].asked_at, event.at, after, slack))
         if job_type == rules.JT_ROOM:
             # another type's line came first, and the request is not in the evidence: this is its JT_ROOM launch
             named = [one for one in named if all(launch.job_type != rules.JT_ROOM for launch in one.launches)]
@@ -102,15 +113,15 @@ class Endings:
                 if dispatch.agent_name == name and len(dispatch.launches) >= LAUNCHES_KEPT:
                     dispatch.noise_lines += 1
                     return
-        dispatch, launch = self._find(room, fields, event.stream)
+        dispatch, launch = self._find(room, fields, event, None)
         self._end(dispatch, launch, Outcome.NAME_NOT_SERVED, event, "")
 
-    def _job(self, event: Event, fields: Fields) -> tuple[Dispatch, Launch]:
+    def _job(self, event: Event, fields: Fields, after: float = rules.SELECTION) -> tuple[Dispatch, Launch]:
         known = self._jobs.get(fields.jobID)
         if known is not None:
             return known
         room = self.lobby.room(event, fields)
-        dispatch, launch = self._find(room, fields, event.stream, wants_worker=fields.workerID)
+        dispatch, launch = self._find(room, fields, event, after, wants_worker=fields.workerID)
         launch.job_id = fields.jobID
         self._jobs[fields.jobID] = dispatch, launch
         self.nodes.served(dispatch.agent_name, launch.job_type)
@@ -127,7 +138,8 @@ class Endings:
         self._end(dispatch, launch, Outcome.ASSIGNED, event, "")
 
     def _assign_failed(self, event: Event, fields: Fields) -> None:
-        dispatch, launch = self._job(event, fields)
+        timed_out = not fields.retry and fields.error == "context deadline exceeded"
+        dispatch, launch = self._job(event, fields, rules.ANSWER_BUDGET if timed_out else rules.SELECTION)
         worker = self.nodes.worker(event, fields.workerID)
         if worker.agent_name is None:
             worker.agent_name = fields.agentName
@@ -141,7 +153,6 @@ class Endings:
             launch.error = self.nodes.same(fields.error)
             return
         worker.timeouts += 1
-        timed_out = fields.error == "context deadline exceeded"
         if timed_out and event.at is not None:
             self.pairing.timeouts.append(event.at)
         self._end(dispatch, launch, Outcome.ANSWER_TIMEOUT if timed_out else Outcome.WORKER_CLOSED, event, fields.error)
@@ -214,3 +225,13 @@ class Endings:
             launch.job_status = self.nodes.same(str(fields.status))
             launch.job_error = self.nodes.same(fields.error)
             launch.proof.append(event.place)
+
+
+def _misfit(asked: float | None, at: float | None, after: float | None, slack: float) -> tuple[int, float]:
+    """How badly a line at `at` fits a launch of `asked`: less is better, and no ending comes early."""
+    if asked is None or at is None:
+        return 1, 0.0
+    age = at - asked
+    if age < (after or 0.0) - slack:
+        return 2, -age
+    return 0, 0.0 if after is None else abs(age - after) // TWIN

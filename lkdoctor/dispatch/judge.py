@@ -100,7 +100,7 @@ class Judge:
         if deciding:
             for one in deciding:
                 one.decides = True
-            best = _best(deciding)
+            best = decisive(deciding)
             if best.outcome is Outcome.PENDING:
                 self._silent(dispatch, best, room)
             elif best.outcome is Outcome.ANSWER_TIMEOUT and not best.asked_workers and self._sees_workers():
@@ -353,7 +353,7 @@ class Judge:
         )
 
 
-def _best(launches: list[Launch]) -> Launch:
+def decisive(launches: list[Launch]) -> Launch:
     """The launch that tells how the dispatch ended.
 
     Several types may be registered for one name: an assigned JT_ROOM launch wins. Launches for persons are one try each,

@@ -196,6 +196,8 @@ class Dispatch:
     certainty: Certainty = Certainty.HIGH
     reason: str = ""  # why `unknown`, in words, with what to fetch
     missing: str = ""  # what to fetch to know more
+    # How this request or another one of its name and room ended, where no reading of the lines tells which (`alike`).
+    among: Outcome | None = None
     after: After | None = None
     participant: AgentParticipant | None = None
     listed: bool = False  # ListDispatch showed it
@@ -212,10 +214,18 @@ class Dispatch:
         first: Launch | None = None
         for one in self.launches:
             if one.decides:
-                if one.outcome is self.outcome:
+                if one.outcome is self.came_to:
                     return one
                 first = first or one
         return first
+
+    @property
+    def came_to(self) -> Outcome:
+        """The outcome; of a request that nothing tells apart from others, that of one of them.
+
+        For what is said of a room and a name, or counted. What is said of this very request needs `outcome`.
+        """
+        return self.outcome if self.among is None else self.among
 
     @property
     def explicit(self) -> bool:

@@ -105,7 +105,12 @@ class Pairing:
         if not candidates:
             return False
         best_fit, best = candidates[0]
-        rivals = [one.launch for fit, one in candidates[1:] if fit - best_fit < TWIN]
+        # which of several requests of one room a line is of is judged when all is read (`alike`)
+        rivals = [
+            one.launch
+            for fit, one in candidates[1:]
+            if fit - best_fit < TWIN and not _one_room(one.dispatch, best.dispatch)
+        ]
         launch = best.launch
         launch.rivals = len(rivals)
         if rivals:
@@ -161,7 +166,7 @@ class Pairing:
             if line.early and fit > 0.3:
                 continue  # its launch may stand before the evidence: do not give it to the next best
             # No timer of the server runs out early, and a call on the same node is timed to the millisecond.
-            exact = one.stream == line.stream and one.dispatch.origin in _TIMED
+            exact = one.stream == line.stream and one.dispatch.origin in TIMED
             (young if exact and age < line.ending.after - TICK else fits).append((fit, one))
         fits = fits or young
         fits.sort(key=lambda pair: pair[0])
@@ -191,11 +196,16 @@ class Pairing:
                 launch.outcome = Outcome.UNKNOWN
 
 
-_TIMED = frozenset((Origin.ROOM, Origin.API))  # origins whose calls print how long they took
+TIMED = frozenset((Origin.ROOM, Origin.API))  # origins whose calls print how long they took
 
 _CONFIRMED_BY_LINE = frozenset(
     (Outcome.DECLINED, Outcome.NO_HEADROOM, Outcome.WORKER_CLOSED, Outcome.ANSWER_TIMEOUT, Outcome.UNKNOWN)
 )
+
+
+def _one_room(one: Dispatch, other: Dispatch) -> bool:
+    """Are these of one life of a room? Its id is not printed with the call that makes it."""
+    return one.room == other.room and (one.room_id == other.room_id or not one.room_id or not other.room_id)
 
 
 def _same_ending(launch: Outcome, line: Outcome) -> bool:

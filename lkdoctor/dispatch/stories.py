@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from lkdoctor.dispatch import aftermath, judge
+from lkdoctor.dispatch import aftermath, alike, judge
 from lkdoctor.dispatch.confirm import confirm
 from lkdoctor.dispatch.coverage import coverage
 from lkdoctor.dispatch.endings import Endings
@@ -134,6 +134,7 @@ class Joiner:
                 dispatch.room_closed = room.closed_at is not None
                 verdicts.decide(dispatch, room)
             followed.follow(room)
+            alike.settle(room, stories.of_name)
             stories.dispatches.extend(room.dispatches)
         strays = [one for one in self._endings.strays if not one.agent_name.startswith(OWN_PREFIX)]
         for dispatch in strays:

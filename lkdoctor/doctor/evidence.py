@@ -58,8 +58,8 @@ class Dispatches:
         return iter(self.all)
 
     def ended(self, *outcomes: Outcome) -> Iterator[Dispatch]:
-        """Dispatches with one of these outcomes."""
-        return (one for one in self.all if one.outcome in outcomes)
+        """Dispatches with one of these outcomes, and as many of those that nothing tells apart as had one of them."""
+        return (one for one in self.all if one.outcome in outcomes or one.among in outcomes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -290,8 +290,11 @@ class _Writer:
         )
 
     def dispatch(self, one: model.Dispatch) -> doc.Dispatch:
+        # Whose ending it was is not told: the request's own row says nothing of any job.
+        told = one.among is None
         deciding = one.deciding
-        seconds = one.seconds
+        shown = deciding if told else None
+        seconds = one.seconds if told else None
         return doc.Dispatch(
             room=self.mask(one.room),
             room_id=one.room_id,
@@ -300,23 +303,25 @@ class _Writer:
             dispatch_id=one.dispatch_id,
             origin=one.origin.value,
             outcome=one.outcome.value,
-            after=one.after.value if one.after is not None else None,
+            after=one.after.value if told and one.after is not None else None,
             asked_at=iso(one.asked_at),
             seconds=None if seconds is None else round(seconds, 3),
             job_type=deciding.job_type if deciding else None,
-            job_id=deciding.job_id if deciding else None,
-            worker_id=deciding.worker_id if deciding else None,
-            node=deciding.node if deciding else None,
-            certainty=_level(one.certainty),
+            job_id=shown.job_id if shown else None,
+            worker_id=shown.worker_id if shown else None,
+            node=shown.node if shown else None,
+            certainty=_level(one.certainty if told else model.Certainty.LOW),
             reason=self.mask(one.reason),
             missing=self.mask(one.missing),
-            launches=[self.launch(launch) for launch in one.launches],
+            launches=[self.launch(launch, told=told or not launch.decides) for launch in one.launches],
             noise_lines=one.noise_lines,
             proof=self.proof(proof_of(one)),
         )
 
-    def launch(self, one: model.Launch) -> doc.Launch:
+    def launch(self, one: model.Launch, *, told: bool) -> doc.Launch:
         participant = None if one.participant is None else self.mask(one.participant)
+        if not told:
+            return doc.Launch(one.job_type, participant, model.Outcome.UNKNOWN.value, None, None, one.decides, "")
         error = self.mask(one.error)
         return doc.Launch(one.job_type, participant, one.outcome.value, one.job_id, one.worker_id, one.decides, error)
 

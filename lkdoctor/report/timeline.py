@@ -179,6 +179,8 @@ def _dispatch(one: Dispatch, room: Room | None) -> Iterator[Happening]:
 
 def _launch(launch: Launch, dispatch: Dispatch, where: str, tags: frozenset[Tag]) -> Iterator[Happening]:
     name, places = name_of(dispatch.agent_name), tuple(launch.proof)
+    if dispatch.among is not None:
+        name = f"one of the requests for {name}"
     if launch.outcome is Outcome.ASSIGNED:
         took = f" {launch.seconds:.1f} s after it was tried" if launch.seconds is not None else ""
         text = f"{name} in {where}: job {launch.job_id} was assigned to worker {launch.worker_id}{took}"

@@ -34,8 +34,9 @@ def events_of(case: str) -> tuple[Event, ...]:
 def outcomes(stories: Stories) -> dict[tuple[str, str], set[Outcome]]:
     found: dict[tuple[str, str], set[Outcome]] = defaultdict(set)
     for one in stories.dispatches:
-        found[one.room, one.agent_name].add(one.outcome)
-        found["", one.agent_name].add(one.outcome)  # a line that lost its room may be any room's
+        # what one of several alike requests came to stays true when less is known of the others
+        found[one.room, one.agent_name] |= {one.outcome, one.came_to}
+        found["", one.agent_name] |= {one.outcome, one.came_to}  # a line that lost its room may be any room's
     return found
 
 

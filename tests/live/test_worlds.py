@@ -6,12 +6,17 @@ import asyncio
 import os
 import random
 from collections import Counter, defaultdict
+from collections.abc import Iterable
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 
 from fixtures.lab.worlds import Played, Truth, draw, play
+from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.server_api.exchanges import read_exchanges
 from lkdoctor.collect.server_log import ServerLogs
+from lkdoctor.dispatch.listings import DispatchesListed, Snapshot
 from lkdoctor.dispatch.model import Dispatch, Origin, Outcome
 from lkdoctor.dispatch.predict import Prediction, predict_room
 from lkdoctor.dispatch.stories import join
@@ -44,25 +49,58 @@ def test_random_worlds(version: str, share: float, unnamed: bool, json_log: bool
     disagreements = [
         f"{truth.room}: {line}" for truth in played.truths for line in disagree(truth, played, version, dispatches)
     ]
+    with_api = stories_of(played, listings_of(played))
+    disagreements += [line for truth in played.truths for line in disagree_with_api(truth, played, with_api, version)]
+    left = Counter(one.outcome.value for listed in with_api.values() for one in listed)
     seen = Counter(one.outcome.value for listed in dispatches.values() for one in listed)
-    print(f"\n{len(worlds)} worlds, {len(played.truths)} rooms on {version}, seed {seed}: {dict(seen)}")  # noqa: T201  (how many worlds were played belongs in the record)
+    words = f"{len(worlds)} worlds, {len(played.truths)} rooms on {version}, seed {seed}: {dict(seen)}"
+    print(f"\n{words}; with the API {dict(left)}")  # noqa: T201  (how many worlds were played belongs in the record)
     assert not disagreements, f"seed {seed}:\n" + "\n".join(disagreements)
     assert seen["unknown"] <= sum(seen.values()) / 10, f"seed {seed}: too much is left open: {dict(seen)}"
 
 
-def stories_of(played: Played) -> dict[str, list[Dispatch]]:
+def stories_of(played: Played, snapshots: Iterable[Snapshot] = ()) -> dict[str, list[Dispatch]]:
     found: dict[str, list[Dispatch]] = defaultdict(list)
-    for one in join(ServerLogs([played.log]).events()).dispatches:
+    for one in join(ServerLogs([played.log]).events(), snapshots=snapshots).dispatches:
         found[one.room].append(one)
     return found
+
+
+def listings_of(played: Played) -> list[Snapshot]:
+    """What ListDispatch answered at the end."""
+    gathered = Gathered()
+    with played.log.with_name("api.jsonl").open("rb") as lines:
+        read_exchanges(lines, "api.jsonl", gathered)
+    return [one for one in gathered.snapshots if isinstance(one.data, DispatchesListed)]
+
+
+def disagree_with_api(truth: Truth, played: Played, stories: dict[str, list[Dispatch]], version: str) -> list[str]:
+    """Every dispatch of which log and listing together, which know its id, say what is not true of this very one."""
+    by_id = {one.dispatch_id: one for one in stories.get(truth.room, []) if one.dispatch_id}
+    predictions, _ = predict_room(truth.steps, played.workers, version)
+    problems = []
+    for entry in truth.listed:
+        story = by_id.get(entry["id"])
+        if story is None:
+            problems.append(f"{truth.room}: with the API no story of {entry}")
+            continue
+        predicted = next(one for one in predictions if _entry_of(entry, one, version))
+        happened = what_happened(entry, truth, predicted, played)
+        open_ = {Outcome.UNKNOWN} if entry["state"].get("jobs") else {Outcome.UNKNOWN, Outcome.NOT_ASSIGNED}
+        if story.outcome not in happened | open_:
+            problems.append(
+                f"{truth.room}: {story.agent_name!r} {entry['id']}: with the API {story.outcome.value}, truth {_set(happened)}"
+            )
+    return problems
 
 
 def disagree(truth: Truth, played: Played, version: str, stories: dict[str, list[Dispatch]]) -> list[str]:
     """Every way in which prediction, story and truth differ for one room."""
     predictions, ignored = predict_room(truth.steps, played.workers, version)
     told = list(stories.get(truth.room, []))
-    listed = list(truth.listed)
+    listed = sorted(truth.listed, key=lambda one: int(one["state"].get("created_at", 0)))  # as the steps made them
     problems = []
+    readings: dict[str, list[tuple[Dispatch, set[Outcome]]]] = defaultdict(list)
     blind = version == "1.8.4"  # its CreateDispatch lines name neither room nor agent
     for predicted in predictions:
         entry = next((one for one in listed if _entry_of(one, predicted, version)), None)
@@ -71,11 +109,9 @@ def disagree(truth: Truth, played: Played, version: str, stories: dict[str, list
             continue
         listed.remove(entry)
         happened = what_happened(entry, truth, predicted, played)
-        # No line names a dispatch: of two requests of one name in one room, which was refused and which served is not told.
         fitting = [one for one in told if _told_of(one, predicted, happened, blind)]
-        if sum(one.agent_name == predicted.agent_name for one in predictions) > 1:
-            fitting += [one for one in told if one.agent_name == predicted.agent_name and one not in fitting]
-        story = next((one for one in fitting if one.outcome in happened), fitting[0] if fitting else None)
+        twins = [one for one in fitting if one.asked_at == fitting[0].asked_at]  # entries of one call
+        story = next((one for one in twins if one.outcome in happened), fitting[0] if fitting else None)
         if story is None and blind and (predicted.origin is not Origin.ROOM):
             story = _stray(stories, predicted)
             if story is None:
@@ -85,6 +121,7 @@ def disagree(truth: Truth, played: Played, version: str, stories: dict[str, list
             continue
         else:
             told.remove(story)
+        readings[story.agent_name].append((story, happened))
         if story.outcome is Outcome.UNKNOWN and namesakes(truth, played, version, story.agent_name) > 1:
             continue  # a line without a room, or without a deployment, fits several requests of one name and moment
         if story.outcome not in predicted.outcomes:
@@ -94,6 +131,11 @@ def disagree(truth: Truth, played: Played, version: str, stories: dict[str, list
         if story.outcome not in happened:
             problems.append(f"{predicted.agent_name!r}: story {story.outcome.value}, truth {_set(happened)}")
         problems += _workers(story, predicted, truth, played)
+    for name, pairs in readings.items():
+        if any(story.among is not None for story, _ in pairs) and not _fits_somehow(pairs):
+            problems.append(
+                f"{name!r}: no reading of {[story.came_to.value for story, _ in pairs]} is {[_set(one) for _, one in pairs]}"
+            )
     problems += [f"ListDispatch has one more: {one}" for one in listed]
     if not blind:
         problems += [f"a story too many: {one.agent_name!r} {one.outcome.value}" for one in told]
@@ -124,18 +166,20 @@ def what_happened(entry: dict, truth: Truth, predicted: Prediction, played: Play
     if jobs:
         return {Outcome.REJECTED_TERMINALLY} | others
     answers = {one.worker_id: one.answer for one in played.workers}
-    listed_jobs = {job["id"] for one in truth.listed for job in one.get("state", {}).get("jobs", [])}
-    asked = {
-        answers[worker]
-        for worker, name, job, _ in truth.asked
-        if name == predicted.agent_name and job not in listed_jobs
-    }
-    same_name = [one for one in truth.listed if one.get("agent_name", "") == predicted.agent_name]
+    asked = {answers[worker] for worker, _, dispatch_id in truth.asked if dispatch_id == entry["id"]}
     if not asked:
         return set(NOBODY_ASKED)
     fits = {Outcome.ANSWER_TIMEOUT} if "silent" in asked else {Outcome.DECLINED, Outcome.WORKER_CLOSED}
-    # who was asked is known by name only: with two requests of one name either may have been the one
-    return fits | {Outcome.DECLINED} | NOBODY_ASKED if len(same_name) > 1 else fits
+    return fits | others if len(types) > 1 else fits  # the launch of another type may be the one that decides
+
+
+def _fits_somehow(pairs: list[tuple[Dispatch, set[Outcome]]]) -> bool:
+    """Is what the requests of one name came to true of them in some order? UNKNOWN by itself may be anything."""
+    told = [story.came_to for story, _ in pairs]
+    return any(
+        all(one is Outcome.UNKNOWN or one in happened for one, (_, happened) in zip(order, pairs, strict=True))
+        for order in permutations(told)
+    )
 
 
 def _entry_of(entry: dict, predicted: Prediction, version: str) -> bool:  # type: ignore[type-arg]
