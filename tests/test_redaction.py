@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lkdoctor.cli import COMMANDS
+from lkdoctor.cli.check import FORMATS
 from lkdoctor.redact import Redactor, mask
 from tests.cli.running import call, run
 from tests.recorded import CASES
@@ -171,13 +172,16 @@ def test_secrets_planted_into_a_case_appear_in_no_output(folder: Path, tmp_path:
         elif file.suffix in {".jsonl", ".json"} and file.name != "truth.json":
             (evidence / file.name).write_bytes(file.read_bytes())
     (evidence / "token.txt").write_text(JWT)
-    reports = [json.loads(call("check", evidence, "--format", "json").stdout)]
+    files = [tmp_path / f"report.{form}" for form in FORMATS]
+    options = [part for file in files for part in ("-o", f"{file.suffix[1:]}={file}")]
+    reports = [json.loads(call("check", evidence, "--format", "json", *options).stdout)]
     rooms = {one["room"] for one in reports[0]["dispatches"]}
     outputs = [call("check", evidence, *options) for options in (["--format", "json"], ["-v"], ["-q"])]
     outputs += [call("why", room, evidence, "-v") for room in sorted(rooms)[:2] if room]
     outputs += [call("workers", evidence), call("snapshot", evidence, "-o", tmp_path / "case.zip")]
     outputs.append(call("check", tmp_path / "case.zip", "-v"))
-    for text in (*(one.output for one in outputs), in_case(tmp_path / "case.zip")):
+    told = [one.output for one in outputs] + [file.read_text("utf-8") for file in files]
+    for text in (*told, in_case(tmp_path / "case.zip")):
         assert text
         assert "PLANTED" not in text, text[max(0, text.find("PLANTED") - 300) :][:500]
         assert not re.search(r"eyJ[\w-]{10,}\.", text)

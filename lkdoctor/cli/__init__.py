@@ -20,6 +20,8 @@ COMMANDS: Final = {
     "snapshot": "Collect everything into one redacted case, to keep or to send.",
     "load": "Measure the load that a worker would report here, and tell what the server makes of it.",
     "worker": "Run the reference worker, or many conversations between two of its agents.",
+    "baseline": "Keep what is known in a file, so that a gate fails on what is new.",
+    "plugins": "List the packages that bring checks, and what of them could not be loaded.",
     "checks": "List every code and what it needs.",
     "explain": "Show the handbook page of one code.",
     "token": "Tell what a server will do with a token, or make one that is right.",

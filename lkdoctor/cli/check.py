@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,8 +17,10 @@ from lkdoctor.cli import options
 
 if TYPE_CHECKING:
     from lkdoctor.cli.pipeline import Collected, Wish
+    from lkdoctor.doctor.registry import Check
+    from lkdoctor.report.baseline import Baseline
 
-FORMATS = ("text", "json")
+FORMATS = ("text", "json", "sarif", "junit", "github", "markdown")
 
 
 class OutputType(options.ParamType):
@@ -34,12 +39,49 @@ class OutputType(options.ParamType):
         return form, path
 
 
+def looking(function: options.Command) -> options.Command:
+    """All options that say what is looked at, and how it is judged. They arrive as one `Wish` in `wish`."""
+
+    @functools.wraps(function)
+    def gathered(*args: Any, **values: Any) -> Any:
+        asked = {name: values.pop(name) for name in inspect.signature(wish_of).parameters}
+        return function(*args, wish=wish_of(**asked), **values)
+
+    for option in reversed(
+        [
+            options.evidence,
+            options.live,
+            options.more_evidence,
+            options.worker_logs,
+            options.worker_urls,
+            click.option(
+                "--expect",
+                multiple=True,
+                metavar="NAME",
+                help="Agents that somebody must dispatch, as lkdoctor.toml may say too: NAME[,NAME].",
+            ),
+            click.option(
+                "--together",
+                multiple=True,
+                metavar="A,B",
+                help="Agents that belong into one room and talk to each other. Repeatable, once a group.",
+            ),
+            options.config,
+            options.plugins,
+            options.fail_on,
+            click.option(
+                "--allow-inconclusive", is_flag=True, help="Exit 0 instead of 3 when the evidence cannot tell."
+            ),
+            click.option("--all", "list_all", is_flag=True, help="List every dispatch, also above 10,000."),
+            options.quiet,
+        ]
+    ):
+        gathered = option(gathered)
+    return gathered  # type: ignore[return-value] # wraps keeps the signature that click reads
+
+
 @click.command("check")
-@options.evidence
-@options.live
-@options.more_evidence
-@options.worker_logs
-@options.worker_urls
+@looking
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="On stdout.")
 @click.option("-o", "--output", "outputs", type=OutputType(), multiple=True, help="Write this too. Repeatable.")
 @click.option("--select", multiple=True, type=options.CodeType(), help="Only these: LKD303, LKD3xx, no-headroom.")
@@ -48,51 +90,20 @@ class OutputType(options.ParamType):
     "--room", "rooms", multiple=True, metavar="NAME", help="Only this room; only it is asked about live. Repeatable."
 )
 @click.option("--agent", "agents", multiple=True, metavar="NAME", help="Only this agent name. Repeatable.")
-@click.option(
-    "--expect",
-    multiple=True,
-    metavar="NAME",
-    help="Agents that somebody must dispatch, as lkdoctor.toml may say too: NAME[,NAME].",
-)
-@click.option(
-    "--together",
-    multiple=True,
-    metavar="A,B",
-    help="Agents that belong into one room and talk to each other. Repeatable, once a group.",
-)
-@options.config
-@options.fail_on
-@click.option("--allow-inconclusive", is_flag=True, help="Exit 0 instead of 3 when the evidence cannot tell.")
+@click.option("--baseline", metavar="FILE", help="What `lkdoctor baseline write` wrote: only what is not in it counts.")
 @options.exit_zero
-@click.option("--all", "list_all", is_flag=True, help="List every dispatch, also above 10,000.")
-@options.quiet
 @options.verbose
 @options.look
 def command(
-    paths: tuple[str, ...],
-    logs: tuple[str, ...],
-    since: float | None,
-    until: float | None,
-    jobs: int | None,
-    live: options.Live,
-    tokens: tuple[str, ...],
-    apis: tuple[str, ...],
-    worker_logs: tuple[str, ...],
-    worker_urls: tuple[str, ...],
-    expect: tuple[str, ...],
-    together: tuple[str, ...],
-    config: str | None,
+    wish: Wish,
     form: str,
     outputs: tuple[tuple[str, str], ...],
     select: tuple[str, ...],
     ignore: tuple[str, ...],
     rooms: tuple[str, ...],
     agents: tuple[str, ...],
-    fail_on: str,
-    allow_inconclusive: bool,
+    baseline: str | None,
     exit_zero: bool,
-    list_all: bool,
-    quiet: bool,
     verbose: bool,
     color: str,
 ) -> None:
@@ -110,28 +121,53 @@ def command(
     Exit status: 0 nothing found, 1 findings, 2 wrong usage or input, 3 the evidence cannot tell, 4 lkdoctor failed,
     130 interrupted.
     """
+    targets = [os.path.realpath(path) for _, path in outputs]
+    for number, (_, path) in enumerate(outputs):
+        if targets[number] in targets[:number]:
+            raise click.UsageError(f"-o names {path} twice; give each report a file of its own")
+    wish.settings = replace(
+        wish.settings, select=options.words(select), ignore=options.words(ignore), rooms=rooms, agents=agents
+    )
+    wish.baseline = None if baseline is None else read_baseline(baseline)
+    sys.exit(run(wish, form, outputs, exit_zero=exit_zero, quiet=wish.quiet, verbose=verbose, color=color))
+
+
+def wish_of(
+    *,
+    paths: tuple[str, ...],
+    logs: tuple[str, ...],
+    since: float | None,
+    until: float | None,
+    jobs: int | None,
+    live: options.Live,
+    tokens: tuple[str, ...],
+    apis: tuple[str, ...],
+    worker_logs: tuple[str, ...],
+    worker_urls: tuple[str, ...],
+    expect: tuple[str, ...],
+    together: tuple[str, ...],
+    config: str | None,
+    no_plugins: bool,
+    fail_on: str,
+    allow_inconclusive: bool,
+    list_all: bool,
+    quiet: bool,
+) -> Wish:
+    """What the options of `looking` ask for.
+
+    Raises:
+        click.UsageError: an option's value, or a file that one names, cannot be used.
+    """
     from lkdoctor.cli.pipeline import Wish
     from lkdoctor.cli.plan import read_config, wanted_of
     from lkdoctor.doctor.finding import Severity
     from lkdoctor.report.build import Settings
 
-    targets = [os.path.realpath(path) for _, path in outputs]
-    for number, (_, path) in enumerate(outputs):
-        if targets[number] in targets[:number]:
-            raise click.UsageError(f"-o names {path} twice; give each report a file of its own")
-    settings = Settings(
-        Severity[fail_on.upper()],
-        allow_inconclusive,
-        options.words(select),
-        options.words(ignore),
-        rooms,
-        agents,
-        list_all,
-    )
+    settings = Settings(Severity[fail_on.upper()], allow_inconclusive, list_all=list_all)
     options.sensible(live, for_token=bool(tokens))
     file = read_config(paths, config)
     wanted = wanted_of(file.config, options.words(expect), tuple(options.group(one) for one in together))
-    wish = Wish(
+    return Wish(
         paths,
         logs,
         since,
@@ -146,8 +182,27 @@ def command(
         worker_logs=worker_logs,
         worker_urls=worker_urls,
         config=file,
+        plugins=not no_plugins,
     )
-    sys.exit(run(wish, form, outputs, exit_zero=exit_zero, quiet=quiet, verbose=verbose, color=color))
+
+
+def read_baseline(path: str) -> tuple[str, Baseline]:
+    """The baseline in this file, with its name.
+
+    Raises:
+        click.UsageError: there is none; the message says why and what to do.
+    """
+    from lkdoctor.report.baseline import BaselineError, decode
+
+    try:
+        with open(path, "rb") as file:
+            return path, decode(file.read())
+    except FileNotFoundError:
+        raise click.UsageError(f"{path}: no such file; `lkdoctor baseline write` writes one") from None
+    except OSError as error:
+        raise click.UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except BaselineError as error:
+        raise click.UsageError(f"{path}: {error}") from None
 
 
 def run(
@@ -168,11 +223,12 @@ def run(
 
     started_at = time.time()
     usage = interrupted = failed = False
+    checks: tuple[Check, ...] = ()
     with Interrupt() as late:  # a Ctrl-C while the report is made, too, lets it be told
         try:
             collected = collect(wish) if collect else pipeline.collect(wish, spare=[path for _, path in outputs])
             report = pipeline.report(collected, wish)
-            usage, interrupted = bool(collected.unusable), collected.interrupted
+            usage, interrupted, checks = bool(collected.unusable), collected.interrupted, collected.checks
             del collected  # its rooms are not needed to write, and writing needs memory
         except pipeline.InputError as error:
             raise click.UsageError(str(error)) from None
@@ -181,12 +237,13 @@ def run(
             failed = True
         for complaint in report.errors:
             output.hint(complaint)
-        problems = output.write_all(report, form, outputs, quiet=quiet, verbose=verbose, color=color)
+        look = output.Look(quiet, verbose, color, checks, wish.config.name)
+        written = output.write_all(report, form, outputs, look)
     return gate.exit_status(
         report.verdict,
-        own_error=failed or any(one.code in gate.OWN for one in (*report.findings, *report.symptoms)),
+        own_error=failed or written.failed or any(one.code in gate.OWN for one in (*report.findings, *report.symptoms)),
         interrupted=interrupted or late.asked,
-        usage=usage or problems,
+        usage=usage or written.unwritten,
         allow_inconclusive=wish.settings.allow_inconclusive,
         exit_zero=exit_zero,
     )

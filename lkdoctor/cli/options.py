@@ -41,6 +41,7 @@ fail_on = click.option(
     help="Exit 1 from this severity on (findings of low confidence never count).",
 )
 exit_zero = click.option("--exit-zero", is_flag=True, help="Exit 0 whatever was found (not when something went wrong).")
+plugins = click.option("--no-plugins", is_flag=True, help="Only lkdoctor's own checks, none of other packages.")
 config = click.option(
     "--config",
     metavar="FILE",

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
 from lkdoctor.cli.interrupt import Interrupt
@@ -27,9 +28,12 @@ from lkdoctor.dispatch.worker_side import attach
 from lkdoctor.doctor import engine, loader
 from lkdoctor.doctor.evidence import Evidence
 from lkdoctor.doctor.finding import Finding
+from lkdoctor.doctor.registry import Check
 from lkdoctor.redact import mask
+from lkdoctor.report.baseline import Baseline
 from lkdoctor.report.build import Quoted, RunFacts, Settings, build
 from lkdoctor.report.narrow import narrow, unknown_names
+from lkdoctor.report.suppress import IgnoreError, LeftOut, by_baseline, by_config, set_aside
 
 if TYPE_CHECKING:
     from lkdoctor.collect.target import Target
@@ -56,6 +60,7 @@ class Collected:
     gaps: tuple[str, ...] = ()  # what was asked for and could not be learned, where nothing else shows it
     target: Target | None = None  # the live server that was asked
     worker_logs: WorkerLogs = field(default_factory=lambda: WorkerLogs(()))
+    checks: tuple[Check, ...] = ()  # those that looked at it, once they have
 
     def resolve(self, places: Iterable[Place]) -> Mapping[Place, Quoted]:
         """The words that stand at `places`, wherever these are."""
@@ -89,6 +94,8 @@ class Wish:
     worker_logs: tuple[str, ...] = ()  # logs of agent workers, whatever they look like
     worker_urls: tuple[str, ...] = ()  # workers' own HTTP endpoints, to be asked
     config: ConfigFile = field(default_factory=ConfigFile)  # lkdoctor.toml, where there is one
+    baseline: tuple[str, Baseline] | None = None  # its file's name, and what it knows
+    plugins: bool = True  # also the checks of other packages
     record: Callable[[bytes], object] | None = None  # takes each exchange with the API as a line of api.jsonl
 
 
@@ -259,11 +266,17 @@ def mode_of(wish: Wish) -> Literal["offline", "read-only", "probe"]:
 
 
 def report(collected: Collected, wish: Wish) -> Report:
-    """Run the checks on what was collected and build the report."""
-    loaded = loader.load()
+    """Run the checks on what was collected and build the report.
+
+    Raises:
+        InputError: lkdoctor.toml ignores a code that does not exist.
+    """
+    loaded = loader.load() if wish.plugins else loader.load(plugins=False)
+    collected.checks = loaded.checks
     stories = collected.stories
     diagnosis = engine.run(loaded.checks, Evidence.of(stories), loaded.findings)
     narrowed, diagnosis, suppressed = narrow(stories, diagnosis, wish.settings)
+    diagnosis, known, reminders = _known(diagnosis, wish, collected)
     run = RunFacts(
         collected.started_at,
         time.time() - collected.started_at,
@@ -273,7 +286,8 @@ def report(collected: Collected, wish: Wish) -> Report:
         gaps=collected.gaps,
         url="" if collected.target is None else collected.target.url,
         credentials={} if collected.target is None else collected.target.origins,
-        suppressed=tuple(suppressed),
+        suppressed=(*suppressed, *known),
+        reminders=tuple(reminders),
     )
     settings = replace(wish.settings, since=wish.since, until=wish.until)
     return build(
@@ -284,6 +298,28 @@ def report(collected: Collected, wish: Wish) -> Report:
         run=run,
         settings=settings,
     )
+
+
+def _known(
+    diagnosis: engine.Diagnosis, wish: Wish, collected: Collected
+) -> tuple[engine.Diagnosis, list[LeftOut], list[str]]:
+    """Set aside what lkdoctor.toml accepts and the baseline knows; and what of the former has ended."""
+    reminders: list[str] = []
+    file = wish.config
+    accepted = [
+        (f"{file.name} line {file.line('ignore', number)}", one) for number, one in enumerate(file.config.ignore)
+    ]
+    today = datetime.fromtimestamp(collected.started_at, timezone.utc).date()
+    codes = [one.code for one in collected.checks]
+    try:
+        whys = [by_config(accepted, codes, today, reminders)] if accepted else []
+        if wish.baseline is not None:
+            name, baseline = wish.baseline
+            whys.append(by_baseline(baseline.known(), name))
+        diagnosis, known = set_aside(diagnosis, whys)
+    except IgnoreError as error:
+        raise InputError(str(error)) from None
+    return diagnosis, known, reminders
 
 
 def crashed(error: BaseException, started_at: float, settings: Settings) -> Report:

@@ -114,11 +114,11 @@ def inspect(
     except TokenInputError as error:
         raise click.UsageError(str(error)) from None
     report = report_of(gathered, started_at, Severity[fail_on.upper()])
-    output.write_all(report, form, (), quiet=quiet, verbose=verbose, color=color)
+    written = output.write_all(report, form, (), output.Look(quiet, verbose, color))
     sys.exit(
         gate.exit_status(
             report.verdict,
-            own_error=any(one.code in gate.OWN for one in (*report.findings, *report.symptoms)),
+            own_error=written.failed or any(one.code in gate.OWN for one in (*report.findings, *report.symptoms)),
             interrupted=False,
             usage=False,
             allow_inconclusive=True,

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from lkdoctor.doctor import fence
 from lkdoctor.doctor.codes import CHECK_CRASHED
 from lkdoctor.doctor.evidence import (
     Dispatches,
@@ -104,6 +105,7 @@ def run(checks: Iterable[Check], evidence: Evidence, extra: Iterable[Finding] = 
     for one in checks:
         by_function.setdefault(one.function, []).append(one)
     kinds = {source.kind for source in evidence.sources if not source.unusable}
+    copies: dict[str, Evidence] = {}  # one for each package that is not ours: what it changes nobody else sees
     for marked in by_function.values():
         missing = sorted({need for one in marked[0].wants if (need := sources_of(one)) and kinds.isdisjoint(need)})
         if missing:
@@ -114,8 +116,8 @@ def run(checks: Iterable[Check], evidence: Evidence, extra: Iterable[Finding] = 
                 note(one, Result.SKIPPED, reason)
             continue
         try:
-            findings, opens = _call(marked, evidence)
-        except Exception as error:  # noqa: BLE001 - one bad check never ends the run
+            findings, opens = _ours(marked, evidence) if _is_ours(marked[0]) else _theirs(marked, evidence, copies)
+        except fence.FENCED as error:  # one bad check never ends the run
             crash = _crashed(marked[0], error)
             found.append(crash)
             for one in marked:
@@ -135,12 +137,34 @@ def run(checks: Iterable[Check], evidence: Evidence, extra: Iterable[Finding] = 
     )
 
 
-def _call(marked: list[Check], evidence: Evidence) -> tuple[list[Finding], list[Inconclusive]]:
+def _is_ours(one: Check) -> bool:
+    return one.code.prefix == "LKD"  # which the loader gives to nobody else
+
+
+def _ours(marked: list[Check], evidence: Evidence) -> tuple[list[Finding], list[Inconclusive]]:
+    return _sorted_out(marked, _call(marked[0], evidence))
+
+
+def _theirs(
+    marked: list[Check], evidence: Evidence, copies: dict[str, Evidence]
+) -> tuple[list[Finding], list[Inconclusive]]:
+    package = marked[0].package
+    if package not in copies:
+        copies[package] = fence.own_copy(evidence)
+    with fence.fenced():
+        return _sorted_out(marked, fence.checked(_call(marked[0], copies[package]), marked[0].function.__name__))
+
+
+def _call(one: Check, evidence: Evidence) -> Iterable[object]:
+    return one.function(*(evidence.view(kind) for kind in one.wants))
+
+
+def _sorted_out(marked: list[Check], items: Iterable[object]) -> tuple[list[Finding], list[Inconclusive]]:
     first = marked[0]
     allowed = {one.code for one in marked}
     findings: list[Finding] = []
     opens: list[Inconclusive] = []
-    for item in first.function(*(evidence.view(kind) for kind in first.wants)):
+    for item in items:
         if isinstance(item, Inconclusive):
             opens.append(item)
         elif isinstance(item, Finding):
@@ -165,26 +189,30 @@ def _question_order(one: Question) -> tuple[str, str, str, str]:
     return (one.code.id, one.open.subject.stable(), one.open.subject.id, one.open.missing)
 
 
-def _crashed(one: Check, error: Exception) -> Finding:
-    what = _words(error)
+def _crashed(one: Check, error: BaseException) -> Finding:
+    whose = "" if _is_ours(one) else f" of {one.package}"
     return _failure(
         error,
         Subject("check", id=one.code.id),
-        f"The check {one.code.id} ({one.code.name}) failed with {what}; its question stays open.",
+        f"The check {one.code.id} ({one.code.name}){whose} failed with {_words(error)}; its question stays open.",
         {"check": one.code.id, "module": one.module},
+        "lkdoctor" if _is_ours(one) else one.package,
     )
 
 
 def own_failure(error: BaseException) -> Finding:
     """The finding that says that lkdoctor itself failed, outside of any check."""
-    return _failure(error, Subject("check", id="lkdoctor"), f"lkdoctor itself failed with {_words(error)}.", {})
+    return _failure(
+        error, Subject("check", id="lkdoctor"), f"lkdoctor itself failed with {_words(error)}.", {}, "lkdoctor"
+    )
 
 
 def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = fence.words_of(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _failure(error: BaseException, subject: Subject, message: str, values: dict[str, str]) -> Finding:
+def _failure(error: BaseException, subject: Subject, message: str, values: dict[str, str], package: str) -> Finding:
     return Finding(
         code=CHECK_CRASHED,
         subject=subject,
@@ -194,7 +222,10 @@ def _failure(error: BaseException, subject: Subject, message: str, values: dict[
         fixes=(
             Fix(
                 "Report the failure",
-                steps=("Run the same command with --format json and send its `findings` to lkdoctor's authors.",),
+                steps=(
+                    f"Run the same command with --format json and send its `findings` to the authors of {package}.",
+                    *(() if package == "lkdoctor" else ("Until then --no-plugins leaves it out.",)),
+                ),
             ),
         ),
     )

@@ -110,8 +110,13 @@ class Finding:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits; the same for the same code and stable subject, whatever ids, times or lines."""
-        return hashlib.sha256(f"{self.code.id}\0{self.subject.stable()}".encode()).hexdigest()[:16]
+        """16 hex digits; the same for the same code and stable subject, whatever ids, times or lines.
+
+        It tells findings apart within one run. What is published also holds for rooms that are named anew each time:
+        `doctor/fingerprint.py`.
+        """
+        told = f"{self.code.id}\0{self.subject.stable()}".encode("utf-8", "surrogatepass")
+        return hashlib.sha256(told).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

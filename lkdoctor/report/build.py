@@ -12,12 +12,13 @@ from lkdoctor import __version__
 from lkdoctor.dispatch import model
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.doctor import finding as found
-from lkdoctor.doctor import gate
+from lkdoctor.doctor import fingerprint, gate
 from lkdoctor.doctor.engine import Diagnosis
 from lkdoctor.redact import Redactor, of_this_run
 from lkdoctor.report import json_v1 as doc
 from lkdoctor.report import live
 from lkdoctor.report.many import Make, Many
+from lkdoctor.report.suppress import LeftOut
 
 LISTED = 10_000  # above it only dispatches at fault are listed, unless all are asked for
 AT_ONCE = 1_000  # above it listed dispatches are made while they are written, to hold few of them
@@ -72,7 +73,8 @@ class RunFacts:
     gaps: tuple[str, ...] = ()  # what was asked for and could not be learned: silence there is no health
     url: str = ""  # of the live server that was asked
     credentials: Mapping[str, str] = field(default_factory=dict)  # url, key, secret -> where it came from
-    suppressed: tuple[tuple[found.Finding, str], ...] = field(default=())  # finding, and the option that left it out
+    suppressed: tuple[LeftOut, ...] = ()
+    reminders: tuple[str, ...] = ()
 
 
 def at_fault(one: model.Dispatch) -> bool:
@@ -102,8 +104,10 @@ def build(
     if total > LISTED and not settings.list_all:
         listed = [one for one in listed if at_fault(one)]
     listed = sorted(listed, key=_dispatch_order)
-    writer = _Writer(redactor)
-    writer.quote(resolve, _places(listed if len(listed) <= AT_ONCE else (), diagnosis))
+    left = [one.finding for one in run.suppressed]
+    marks = fingerprint.published((*diagnosis.findings, *diagnosis.symptoms, *left))
+    writer = _Writer(redactor, marks)
+    writer.quote(resolve, _places(listed if len(listed) <= AT_ONCE else (), diagnosis, left))
     dispatches: Sequence[doc.Dispatch]
     if len(listed) <= AT_ONCE:
         dispatches = [writer.dispatch(one) for one in listed]
@@ -152,10 +156,7 @@ def build(
             doc.CheckResult(one.code.id, one.code.name, one.result.value, writer.mask(one.reason))
             for one in diagnosis.outcomes
         ],
-        suppressed=[
-            doc.Suppressed(one.code.id, one.code.name, one.fingerprint, _severity(one.severity), one.count, by)
-            for one, by in run.suppressed
-        ],
+        suppressed=[writer.suppressed(one) for one in run.suppressed],
         summary=doc.Summary(
             severities.count(found.Severity.ERROR),
             severities.count(found.Severity.WARNING),
@@ -164,6 +165,7 @@ def build(
         ),
         errors=[writer.mask(one) for one in run.errors],
         gaps=[writer.mask(one) for one in run.gaps],
+        reminders=[writer.mask(one) for one in run.reminders],
         credentials={what: writer.mask(origin) for what, origin in run.credentials.items()},
         **live.sections(stories, run.url, redactor),
     )
@@ -191,10 +193,12 @@ def _maker(listed: Sequence[model.Dispatch], resolve: Resolve, prepare: Prepare,
     return make
 
 
-def _places(dispatches: Iterable[model.Dispatch], diagnosis: Diagnosis) -> Iterable[Place]:
+def _places(
+    dispatches: Iterable[model.Dispatch], diagnosis: Diagnosis, left: Iterable[found.Finding]
+) -> Iterable[Place]:
     for one in dispatches:
         yield from proof_of(one)
-    for finding in (*diagnosis.findings, *diagnosis.symptoms):
+    for finding in (*diagnosis.findings, *diagnosis.symptoms, *left):
         yield from finding.proof
     for question in diagnosis.questions:
         yield from question.open.proof
@@ -249,8 +253,10 @@ def _dispatch_order(one: model.Dispatch) -> tuple[float, str, str, str, str]:
 class _Writer:
     """Turns model objects into document objects, every string masked on the way."""
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, redactor: Redactor, marks: Mapping[str, str] | None = None) -> None:
+        """`marks` are the published fingerprints, by those of this run."""
         self.mask = redactor.mask
+        self._marks = marks or {}
         self._mask_all = redactor.mask_all
         self._quotes: dict[Place, doc.Proof] = {}
 
@@ -340,13 +346,29 @@ class _Writer:
             message=self.mask(one.message),
             values=values,
             proof=self.proof(one.proof),
-            explains=list(one.explains),
+            explains=sorted(self._marks[mark] for mark in one.explains if mark in self._marks),
             count=one.count,
             first_at=iso(one.first_at),
             last_at=iso(one.last_at),
             fixes=[self.fix(fix) for fix in one.fixes],
             docs=f"docs/checks.md#{one.code.id.lower()}-{one.code.name}",
-            fingerprint=one.fingerprint,
+            fingerprint=self._marks[one.fingerprint],
+        )
+
+    def suppressed(self, left: LeftOut) -> doc.Suppressed:
+        one = left.finding
+        return doc.Suppressed(
+            code=one.code.id,
+            name=one.code.name,
+            fingerprint=self._marks[one.fingerprint],
+            severity=_severity(one.severity),
+            count=one.count,
+            by=self.mask(left.by),
+            reason=self.mask(left.reason),
+            until=None if left.until is None else left.until.isoformat(),
+            message=self.mask(one.message),
+            subject=self.subject(one.subject),
+            proof=self.proof(one.proof),
         )
 
     def fix(self, one: found.Fix) -> doc.Fix:

@@ -177,7 +177,11 @@ class Fix(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One cause. `explains` holds the fingerprints of its `symptoms`, which count for nothing of their own."""
+    """One cause. `explains` holds the fingerprints of its `symptoms`, which count for nothing of their own.
+
+    `fingerprint` is the same from run to run, also for rooms that are named anew each time; where several findings of a
+    report come to the same one, the second ends in `-2`, and so on.
+    """
 
     code: str
     name: str
@@ -217,7 +221,7 @@ class CheckResult(msgspec.Struct, frozen=True):
 
 
 class Suppressed(msgspec.Struct, frozen=True):
-    """A finding that an option left out of the report."""
+    """A finding that was left out of the report: by an option, by `lkdoctor.toml` (with its line), or by a baseline."""
 
     code: str
     name: str
@@ -225,6 +229,11 @@ class Suppressed(msgspec.Struct, frozen=True):
     severity: Severity
     count: int
     by: str
+    reason: str = ""
+    until: str | None = None
+    message: str = ""
+    subject: Subject | None = None
+    proof: list[Proof] = []
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -265,8 +274,13 @@ class Step(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The whole document.
 
-    `gaps` is what was asked for and could not be learned; `credentials` says where url, key and secret came from, never
-    what they are. `probes`, `tokens` and `load` are as their checks see them.
+    <<<<<<< HEAD
+        `gaps` is what was asked for and could not be learned; `credentials` says where url, key and secret came from, never
+        what they are. `probes`, `tokens` and `load` are as their checks see them.
+    =======
+        `gaps` is what was asked for and could not be learned; `reminders` what of `lkdoctor.toml` has ended; `credentials` says where url, key and secret came from, never
+        what they are. `probes` and `tokens` are as their checks see them.
+    >>>>>>> 2f8ef08 (Reports as SARIF, JUnit, GitHub annotations and Markdown; baseline and accepted findings; a fence around other packages' checks)
     """
 
     schema: Literal["lkdoctor.report/v1"] = SCHEMA
@@ -286,6 +300,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     summary: Summary
     errors: list[str] = []
     gaps: list[str] = []
+    reminders: list[str] = []
     credentials: dict[str, str] = {}
     server: Server | None = None
     connection: list[Step] = []

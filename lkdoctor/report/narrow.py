@@ -13,22 +13,22 @@ from lkdoctor.doctor.engine import CheckOutcome, Diagnosis, Result
 from lkdoctor.doctor.finding import Code, Finding, Subject
 from lkdoctor.doctor.gate import OWN
 from lkdoctor.report.build import Settings
+from lkdoctor.report.suppress import LeftOut, without
 
-Left = list[tuple[Finding, str]]
 # What lkdoctor could not do is told whatever was selected.
 ALWAYS = OWN | {INPUT_UNREADABLE.id}
 
 
-def narrow(stories: Stories, diagnosis: Diagnosis, settings: Settings) -> tuple[Stories, Diagnosis, Left]:
+def narrow(stories: Stories, diagnosis: Diagnosis, settings: Settings) -> tuple[Stories, Diagnosis, list[LeftOut]]:
     """The stories and findings that were asked for, and the findings left out by `--ignore`."""
-    left: Left = []
+    left: list[LeftOut] = []
     catalogue = Catalogue({*CODES, *(one.code for one in diagnosis.outcomes)})
     if settings.rooms or settings.agents:
         stories, diagnosis = _by_subject(stories, diagnosis, settings)
     if settings.select:
         diagnosis = _selected(diagnosis, _codes(catalogue, settings.select))
     if settings.ignore:
-        diagnosis = _without(diagnosis, catalogue, settings.ignore, left)
+        diagnosis, left = _without(diagnosis, catalogue, settings.ignore)
     return stories, diagnosis, left
 
 
@@ -110,30 +110,21 @@ def _selected(diagnosis: Diagnosis, codes: frozenset[Code]) -> Diagnosis:
     )
 
 
-def _without(diagnosis: Diagnosis, catalogue: Catalogue, words: Iterable[str], left: Left) -> Diagnosis:
+def _without(diagnosis: Diagnosis, catalogue: Catalogue, words: Iterable[str]) -> tuple[Diagnosis, list[LeftOut]]:
     by_code = {code.id: f"--ignore {word}" for word in words for code in catalogue.select(word)}
     for own in OWN:
         by_code.pop(own, None)
-    dropped = {one.fingerprint for one in (*diagnosis.findings, *diagnosis.symptoms) if one.code.id in by_code}
-    # With a cause go its symptoms: they would come back as if they had no cause.
-    gone = {mark for one in diagnosis.findings if one.fingerprint in dropped for mark in one.explains}
-    for one in diagnosis.findings:
-        if one.fingerprint in dropped:
-            left.append((one, by_code[one.code.id]))
-    for one in diagnosis.symptoms:
-        if one.fingerprint in dropped and one.fingerprint not in gone:
-            left.append((one, by_code[one.code.id]))
+    dropped = {
+        one.fingerprint: LeftOut(one, by_code[one.code.id])
+        for one in (*diagnosis.findings, *diagnosis.symptoms)
+        if one.code.id in by_code
+    }
+    diagnosis, left = without(diagnosis, dropped)
     return replace(
         diagnosis,
-        findings=tuple(
-            replace(one, explains=tuple(mark for mark in one.explains if mark not in dropped))
-            for one in diagnosis.findings
-            if one.fingerprint not in dropped
-        ),
-        symptoms=tuple(one for one in diagnosis.symptoms if one.fingerprint not in dropped | gone),
         questions=tuple(one for one in diagnosis.questions if one.code.id not in by_code),
         outcomes=tuple(_skipped(one, lambda code: code.id not in by_code, "ignored") for one in diagnosis.outcomes),
-    )
+    ), left
 
 
 def _skipped(one: CheckOutcome, wanted: Callable[[Code], bool], why: str) -> CheckOutcome:

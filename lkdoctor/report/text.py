@@ -325,16 +325,21 @@ class Text:
         return lines
 
     def _left_out(self) -> list[str]:
-        by: dict[str, list[str]] = {}
+        by: dict[tuple[str, str], list[str]] = {}
         for one in self.report.suppressed:
-            by.setdefault(one.by, []).append(f"{one.code} {one.name}")
-        return [
+            until = f"until {one.until}" if one.until else ""
+            why = ": ".join(filter(None, (until, one.reason)))
+            by.setdefault((one.by, why), []).append(f"{one.code} {one.name}")
+        lines = [
             line
-            for option, names in sorted(by.items())
+            for (option, why), names in sorted(by.items())
             for line in self.screen.wrap(
-                f"{counted(len(names), 'finding')} left out by {option}: {', '.join(sorted(set(names)))}", style="dim"
+                f"{counted(len(names), 'finding')} left out by {option}{f' ({why})' if why else ''}: "
+                f"{', '.join(sorted(set(names)))}",
+                style="dim",
             )
         ]
+        return lines + [line for one in self.report.reminders for line in self.screen.wrap(one, style="warning")]
 
 
 def _grouped(dispatches: Iterable[Dispatch]) -> dict[tuple[str, str], list[Dispatch]]:

@@ -6,9 +6,10 @@ import re
 from datetime import datetime
 
 from lkdoctor.dispatch.model import READ_KINDS
-from lkdoctor.report.json_v1 import Dispatch, Finding, Report, Source
+from lkdoctor.report.json_v1 import Dispatch, Finding, Proof, Report, Source, Subject
 from lkdoctor.report.many import bare
 
+OWN = frozenset({"LKD901", "LKD902"})  # lkdoctor's own failures: no fault of the system that is looked at
 _RANK = {"info": 10, "warning": 20, "error": 30}
 
 
@@ -35,8 +36,12 @@ def took(seconds: float | None) -> str:
 
 
 def where(one: Finding) -> str:
-    """The subject in words: `agent "x" in room "y"`."""
-    subject = one.subject
+    """Its subject in words."""
+    return subject_words(one.subject)
+
+
+def subject_words(subject: Subject) -> str:
+    """`agent "x" in room "y"`."""
     parts = []
     if subject.agent_name is not None:
         parts.append(f'agent "{subject.agent_name}"' if subject.agent_name else "the unnamed agent")
@@ -45,6 +50,11 @@ def where(one: Finding) -> str:
     if parts:
         return " in ".join(parts)
     return f"{subject.kind} {subject.id}".strip()
+
+
+def cited(one: Proof) -> str:
+    """A proof line with its place: `server.log:7  not dispatching agent job …`."""
+    return f"{one.source if one.line is None else f'{one.source}:{one.line}'}  {one.text}"
 
 
 def open_question(one: Dispatch) -> bool:
@@ -59,8 +69,7 @@ def usable(one: Source) -> bool:
 
 def counts(one: Finding, fail_on: str) -> bool:
     """True when this finding is one of those that the verdict rests on."""
-    own = one.code in {"LKD901", "LKD902"}
-    return not own and _RANK[one.severity] >= _RANK[fail_on] and one.confidence != "low"
+    return one.code not in OWN and _RANK[one.severity] >= _RANK[fail_on] and one.confidence != "low"
 
 
 def headline(report: Report) -> str:
@@ -107,6 +116,8 @@ def _doubts(report: Report) -> str:
     """What keeps "no fault found" from being the whole answer, as a part of that sentence."""
     young = sum(one.outcome == "pending" and bool(one.agent_name) for one in bare(report.dispatches))
     doubts = [f"{young:,} {'is' if young == 1 else 'are'} too young to judge"] if young else []
+    if report.suppressed:
+        doubts.append(f"{counted(len(report.suppressed), 'finding')} left out")
     if report.questions:
         doubts.append("what this evidence cannot tell stands below")
     return "".join(f"; {one}" for one in doubts)
