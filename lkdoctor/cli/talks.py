@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from lkdoctor.collect.snapshot.case_file import CaseFile
     from lkdoctor.worker.batch import Batch
     from lkdoctor.worker.results import Conversation
 
@@ -48,6 +49,15 @@ def as_json(content: dict[str, Any]) -> bytes:
     from lkdoctor.redact import of_this_run
 
     return (json.dumps(of_this_run().mask_all(content), indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def finish(case: CaseFile, batch: Batch, content: dict[str, Any]) -> None:
+    """Puts the result beside the evidence, and the case into its place."""
+    from lkdoctor.redact import mask
+
+    case.write("conversations.json", "conversations", [as_json(content)])
+    live = {"url": mask(batch.target.url), "origins": dict(batch.target.origins)}
+    case.finish(mode="conversations", interrupted=batch.interrupted, live=live, gaps=[])
 
 
 def status(batch: Batch) -> int:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import shlex
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 if TYPE_CHECKING:
     from lkdoctor.collect.target import Target
+
+
+_LONGEST_PREFIX: Final = 64
 
 
 class _RefusedError(click.ClickException):
@@ -39,7 +43,11 @@ class _RefusedError(click.ClickException):
 @click.option("--lines", default=2, show_default=True, type=click.IntRange(1, 50), help="Words a conversation.")
 @click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(5), help="For one conversation.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("-o", "folder", type=click.Path(file_okay=False), metavar="DIR", help="Write the batch as a case.")
+@click.option(
+    "--room-prefix", default="talk-", show_default=True, metavar="TEXT", help="Of rooms and agents in a batch."
+)
+@click.option("-o", "--output", metavar="FILE.zip|DIR", help="Write the batch as a case that `lkdoctor check` reads.")
+@click.option("--force", is_flag=True, help="Replace an older case of that name.")
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
 def command(**given: Any) -> None:
     """Run a LiveKit agent that simply works; or prove that two agents hear each other, many times over.
@@ -119,9 +127,12 @@ def _converse(target: Target, given: dict[str, Any]) -> int:
     from pathlib import Path
 
     from lkdoctor.cli import output, talks
+    from lkdoctor.collect.snapshot.case_file import CaseFile, CaseFileError
     from lkdoctor.probe.calls import ProbeError
     from lkdoctor.worker.batch import Batch, Wish
     from lkdoctor.worker.processes import WorkerFailedError
+
+    prefix = _prefix(given["room_prefix"], judged=given["output"] is not None)
 
     models = [part for kind in ("stt", "llm", "tts") if given[kind] != "offline" for part in (f"--{kind}", given[kind])]
     if models:
@@ -133,17 +144,54 @@ def _converse(target: Target, given: dict[str, Any]) -> int:
         given["lines"],
         given["seconds"],
         tuple(models),
-        Path(given["folder"]) if given["folder"] else None,
+        prefix,
     )
-    batch = Batch(target, wish, output.hint)
+    case = CaseFile(Path(given["output"]), given["force"]) if given["output"] else None
+    batch = Batch(target, wish, output.hint, case)
+    failed = ""
     try:
-        asyncio.run(batch.run())
-    except (WorkerFailedError, ProbeError, OSError) as error:
-        raise click.ClickException(str(error)) from None
-    document = talks.document(batch)
-    if wish.folder is not None:
-        (wish.folder / "conversations.json").write_bytes(talks.as_json(document))
+        if case is not None:
+            case.begin()
+        try:
+            asyncio.run(batch.run())
+        except (WorkerFailedError, ProbeError) as error:
+            failed = str(error)  # what was learned until then is kept
+        document = talks.document(batch)
+        if case is not None:
+            talks.finish(case, batch, document)
+    except CaseFileError as error:
+        raise click.UsageError(str(error)) from None
+    except BaseException as error:
+        if case is not None:
+            case.abandon()
+        if isinstance(error, OSError):
+            raise click.ClickException(str(error)) from None
+        raise
+    if failed:
+        raise click.ClickException(failed)
     output.to_stdout(talks.as_json(document) if given["form"] == "json" else talks.as_text(batch, document))
     for room in batch.left_over:
         output.hint(f"could not delete {room}")
+    if case is not None:
+        output.hint(f"wrote {case.path}; `lkdoctor check {shlex.quote(str(case.path))}` reads it")
     return talks.status(batch)
+
+
+def _prefix(text: str, *, judged: bool) -> str:
+    """How names of rooms and agents shall begin.
+
+    Raises:
+        click.UsageError: no server would take such names, or no report would show them.
+    """
+    from lkdoctor.dispatch.rules import OWN_PREFIX
+
+    if not text or len(text) > _LONGEST_PREFIX or not text.isprintable() or text != text.strip():
+        raise click.UsageError(
+            f"--room-prefix {text!r}: give 1 to {_LONGEST_PREFIX} printable characters, no blank around"
+        )
+    if judged and text.startswith(OWN_PREFIX):
+        raise click.UsageError(
+            f"--room-prefix {text}: reports leave out everything whose name begins with {OWN_PREFIX}, so nothing of the case "
+            "(-o) could be judged; take another prefix"
+        )
+    return text

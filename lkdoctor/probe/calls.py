@@ -30,15 +30,18 @@ class ProbeError(Exception):
 
 
 class Calls:
-    """Twirp calls to one server, as JSON. Rooms are made and deleted only under lkdoctor's own prefix."""
+    """Twirp calls to one server, as JSON. Rooms are made and deleted only where their names begin with `own`."""
 
-    def __init__(self, target: Target, http: aiohttp.ClientSession) -> None:
+    def __init__(self, target: Target, http: aiohttp.ClientSession, own: str = OWN_PREFIX) -> None:
+        if not own:
+            raise ValueError("without a prefix every room of the server would count as made here")
         self.target = target
         self.http = http
+        self._prefix = own
 
     async def create_room(self, room: str, agents: list[dict[str, str]], empty: int, departure: int = 10) -> RoomInfo:
         """CreateRoom with these agent entries (never none: the unnamed agent would be called); times in seconds."""
-        _own(room)
+        self._own(room)
         if not agents:
             raise ValueError("a probe's room without an agent entry would call the unnamed agent")
         body = {"name": room, "empty_timeout": empty, "departure_timeout": departure, "agents": agents}
@@ -46,7 +49,7 @@ class Calls:
 
     async def delete_room(self, room: str, patience: float = PATIENCE) -> None:
         """DeleteRoom; a room that is gone already is fine. Needs roomCreate."""
-        _own(room)
+        self._own(room)
         try:
             await self._call("RoomService/DeleteRoom", {"room": room}, patience=patience, room_create=True)
         except ProbeError as error:
@@ -60,7 +63,7 @@ class Calls:
 
     async def create_dispatch(self, room: str, agent_name: str) -> DispatchInfo:
         """CreateDispatch. Only for a room that lives: in a missing one the server would call the unnamed agent first."""
-        _own(room)
+        self._own(room)
         body = {"room": room, "agent_name": agent_name}
         grants: dict[str, Any] = {"room_admin": True, "room": room}
         raw = await _to_its_end(self._call("AgentDispatchService/CreateDispatch", body, **grants))
@@ -77,6 +80,11 @@ class Calls:
         grants: dict[str, Any] = {"room_admin": True, "room": room}
         raw = await self._call("RoomService/ListParticipants", {"room": room}, **grants)
         return decode(raw, Participants).participants
+
+    def _own(self, room: str) -> None:
+        """The one door to what changes a server: no room passes that this run did not name."""
+        if not room.startswith(self._prefix):
+            raise ValueError(f"{room!r} is no room of lkdoctor's")
 
     async def _call(self, method: str, body: dict[str, Any], *, patience: float = PATIENCE, **grants: Any) -> bytes:
         import aiohttp  # noqa: PLC0415 - only for who talks to a server
@@ -99,12 +107,6 @@ class Calls:
         except msgspec.DecodeError:
             said = " ".join(raw.decode("utf-8", "replace").split())[:400]
         raise ProbeError("refused", f"{method}: HTTP {status} {said}".rstrip(), status)
-
-
-def _own(room: str) -> None:
-    """The one door to what changes a server: no other room than a probe's own passes."""
-    if not room.startswith(OWN_PREFIX):
-        raise ValueError(f"{room!r} is no room of lkdoctor's")
 
 
 async def _to_its_end(call: Coroutine[Any, Any, bytes]) -> bytes:

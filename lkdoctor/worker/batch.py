@@ -20,16 +20,18 @@ import aiohttp
 from lkdoctor.collect.server_api.client import Client
 from lkdoctor.collect.server_api.exchanges import Exchange, exchange
 from lkdoctor.collect.server_api.protojson import Dispatches, Participants, plain
-from lkdoctor.dispatch.rules import OWN_PREFIX
 from lkdoctor.probe.calls import Calls, ProbeError
 from lkdoctor.redact import mask
 from lkdoctor.worker.processes import Record, WorkerProcess
 from lkdoctor.worker.results import Conversation, Side
 
 if TYPE_CHECKING:
+    from lkdoctor.collect.snapshot.case_file import CaseFile
     from lkdoctor.collect.target import Target
 
-ROOMS: Final = f"{OWN_PREFIX}talk-"
+PREFIX: Final = "talk-"
+"""How the names of a batch's rooms and agents begin. Not with "lkdoctor-": such are left out of every report, and a batch's
+case is there to be judged."""
 SHAPES: Final = {
     "a": ("customer", "support"),  # one job per agent, two agent names, two workers
     "b": ("customer", "support"),  # one worker, two dispatches of one name, roles in their metadata
@@ -37,6 +39,7 @@ SHAPES: Final = {
 }
 _LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 _WORD: Final = 8  # letters of a word to say: 0.9 s of sound with its frame
+_LISTED: Final = 6.0  # s after its room was made a job is listed at the latest
 _LEAVE_SECONDS: Final = 10.0  # for the partner to notice that the first speaker left
 
 
@@ -50,7 +53,7 @@ class Wish:
     lines: int = 2
     seconds: float = 60.0  # for one conversation
     models: tuple[str, ...] = ()  # options that the workers get: --stt … --llm … --tts …
-    folder: Path | None = None
+    prefix: str = PREFIX
 
     @property
     def proven(self) -> bool:
@@ -60,11 +63,12 @@ class Wish:
 
 @dataclass
 class Batch:
-    """A running or finished batch."""
+    """A running or finished batch; `case` takes the API's answers and the workers' logs."""
 
     target: Target
     wish: Wish
     say: Callable[[str], None]
+    case: CaseFile | None = None
     run_id: str = field(default_factory=lambda: secrets.token_hex(3))
     done: list[Conversation] = field(default_factory=list)
     interrupted: bool = False
@@ -107,8 +111,8 @@ class Batch:
                 self.worker_cpu = round(sum(one.cpu_seconds() for one in self._workers), 1)
                 await self._clean_up()
                 self.done.sort(key=lambda one: one.number)
-                if self.wish.folder is not None:
-                    self._write(self.wish.folder, scratch)
+                if self.case is not None:
+                    self._write(self.case, scratch)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
             for one in (signal.SIGINT, signal.SIGTERM):
@@ -117,12 +121,17 @@ class Batch:
 
     def _name(self, role: str) -> str:
         """Shape a has an agent name per role, the others one for all."""
-        return f"{ROOMS}{self.run_id}-{role}" if self.wish.shape == "a" else f"{ROOMS}{self.run_id}"
+        return f"{self.own}-{role}" if self.wish.shape == "a" else self.own
+
+    @property
+    def own(self) -> str:
+        """How the names of this batch's rooms and agents begin; no other batch's do."""
+        return f"{self.wish.prefix}{self.run_id}"
 
     async def _work(self, scratch: Path) -> None:
         async with aiohttp.ClientSession() as http, Client(self.target, 8.0) as listing:
-            calls = Calls(self.target, http)
-            await calls.rooms([f"{ROOMS}{self.run_id}"])  # a wrong key shows here, not in a worker that retries
+            calls = Calls(self.target, http, self.own)
+            await calls.rooms([self.own])  # a wrong key shows here, not in a worker that retries
             names = {self._name(role): role for role in SHAPES[self.wish.shape]}
             self._workers = [
                 WorkerProcess(name, scratch / f"worker-{role}.log", self._on_record) for name, role in names.items()
@@ -183,7 +192,7 @@ class Batch:
     def _new(self, number: int) -> Conversation:
         first, partner = SHAPES[self.wish.shape]
         lines = ["".join(secrets.choice(_LETTERS) for _ in range(_WORD)) for _ in range(self.wish.lines)]
-        return Conversation(number, f"{ROOMS}{self.run_id}-{number:04d}", lines, (Side(first), Side(partner)))
+        return Conversation(number, f"{self.own}-{number:04d}", lines, (Side(first), Side(partner)))
 
     def _agents(self, talk: Conversation) -> list[dict[str, str]]:
         first, partner = (one.role for one in talk.sides)
@@ -223,13 +232,25 @@ class Batch:
                 await asyncio.wait_for(changed.wait(), left)
             if talk.sides[0].ended or talk.sides[0].failed:
                 deadline = min(deadline, time.monotonic() + _LEAVE_SECONDS)
-            if self.wish.folder is not None and not looked and all(one.said for one in talk.sides):
+            if self.case is not None and not looked and all(one.said for one in talk.sides):
                 looked = True
                 await self._look(talk, listing)
         talk.judge(self.wish.proven)
         if talk.outcome != "ok":
             await self._explain(talk, listing)
+        elif self.case is not None:
+            await self._jobs(talk, listing)
         await self._delete(talk.room, calls)
+
+    async def _jobs(self, talk: Conversation, listing: Client) -> None:
+        """The room's dispatches, once the API lists their jobs: a server that had to ask for the name does so 5 s late."""
+        while True:
+            found = await listing.list_dispatch(talk.room, listing.admin(talk.room))
+            late = time.time() - talk.asked_at > _LISTED
+            if late or all(one.state.jobs for one in _dispatches(found)):
+                self._evidence.append(found)
+                return
+            await asyncio.sleep(0.5)
 
     async def _look(self, talk: Conversation, listing: Client) -> tuple[Exchange, Exchange]:
         """The room's dispatches and participants as the API lists them now; both go into the case."""
@@ -263,15 +284,17 @@ class Batch:
             talk.reason = f"not finished within {self.wish.seconds:g} s"
 
     async def _delete(self, room: str, calls: Calls) -> None:
+        at = time.time()
         try:
             await calls.delete_room(room)
         except ProbeError:
             return  # the cleaning up tries once more, and tells
         self._rooms.discard(room)
+        self._evidence.append(exchange(at, "RoomService/DeleteRoom", {"room": room}, 200, {}))
 
     async def _clean_up(self) -> None:
         async with aiohttp.ClientSession() as http:
-            calls = Calls(self.target, http)
+            calls = Calls(self.target, http, self.own)
             for room in sorted(self._rooms):
                 try:
                     await calls.delete_room(room)
@@ -281,12 +304,11 @@ class Batch:
         stops = (one.stop(1.0) if self.interrupted else one.stop() for one in self._workers)
         await asyncio.gather(*stops, return_exceptions=True)
 
-    def _write(self, folder: Path, scratch: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "api.jsonl").open("wb") as out:
-            out.writelines(one.line() for one in sorted(self._evidence, key=lambda one: one.at))
-        for log in sorted(scratch.glob("worker-*.log")):
-            shutil.copyfile(log, folder / log.name)
+    def _write(self, case: CaseFile, scratch: Path) -> None:
+        case.write("api.jsonl", "api", (one.line() for one in sorted(self._evidence, key=lambda one: one.at)))
+        for log in sorted(scratch.glob("worker-*.log")):  # masked when it was written
+            with log.open("rb") as lines:
+                case.write(log.name, "worker_log", lines)
 
 
 def _dispatches(one: Exchange) -> tuple[Any, ...]:
