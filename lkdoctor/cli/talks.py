@@ -51,11 +51,10 @@ def as_json(content: dict[str, Any]) -> bytes:
     return (json.dumps(of_this_run().mask_all(content), indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def finish(case: CaseFile, batch: Batch, content: dict[str, Any]) -> None:
-    """Puts the result beside the evidence, and the case into its place."""
+def finish(case: CaseFile, batch: Batch) -> None:
+    """Puts the case into its place."""
     from lkdoctor.redact import mask
 
-    case.write("conversations.json", "conversations", [as_json(content)])
     live = {"url": mask(batch.target.url), "origins": dict(batch.target.origins)}
     case.finish(mode="conversations", interrupted=batch.interrupted, live=live, gaps=[])
 

@@ -158,7 +158,7 @@ def _converse(target: Target, given: dict[str, Any]) -> int:
             failed = str(error)  # what was learned until then is kept
         document = talks.document(batch)
         if case is not None:
-            talks.finish(case, batch, document)
+            talks.finish(case, batch)
     except CaseFileError as error:
         raise click.UsageError(str(error)) from None
     except BaseException as error:

@@ -44,6 +44,12 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
         facts=("lkdoctor.dispatch.worker_http:WorkerEndpoint",),
         file="worker-http.jsonl",
     ),
+    FileKind(
+        "conversations",
+        _jsonl("conversations"),
+        facts=("lkdoctor.dispatch.conversations:Conversed",),
+        file="conversations.jsonl",
+    ),
     FileKind("livekit_yaml", re.compile(r"(?:livekit|config)\.ya?ml$")),
     FileKind("compose", re.compile(r"(?:docker-)?compose(?:\.[\w-]+)?\.ya?ml$")),
     FileKind("dotenv", re.compile(r"\.env(?:\..+)?$")),

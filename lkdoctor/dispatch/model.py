@@ -300,7 +300,7 @@ class Refusal:
 #: The kinds of source that something can be learned from; what is of another kind is named and not read.
 READ_KINDS: Final = (
     *("server_log", "worker_log", "api", "connection", "probe", "token"),
-    *("worker_http", "load", "talk", "docker", "host", "config", "intentions"),
+    *("worker_http", "load", "talk", "docker", "host", "config", "intentions", "conversations"),
 )
 
 

@@ -259,7 +259,7 @@ NODE_JAMMED = Code(
     status="stable",
 )
 NOT_ASSIGNED = Code(
-    315, "not-assigned", ERROR, "The API lists the dispatch, but no job came of it.", (704,), status="stable"
+    315, "not-assigned", ERROR, "The API lists the dispatch, but no job came of it.", (704, 712), status="stable"
 )
 
 # -- LKD4xx load -------------------------------------------------------------------------------------------------------
@@ -367,15 +367,15 @@ ASSIGNED_NEVER_JOINED = Code(
     "assigned-never-joined",
     ERROR,
     "A worker took the job, and no agent came into the room.",
-    (609, 704),
+    (609, 704, 712),
     status="stable",
 )
-JOB_CRASHED = Code(602, "job-crashed", ERROR, "The job crashed.", (601, 606), status="stable")
+JOB_CRASHED = Code(602, "job-crashed", ERROR, "The job crashed.", (601, 606, 712), status="stable")
 PROCESS_START_TIMEOUT = Code(
-    603, "process-start-timeout", ERROR, "The job's process did not start in time.", (601,), status="stable"
+    603, "process-start-timeout", ERROR, "The job's process did not start in time.", (601, 712), status="stable"
 )
 NEVER_CONNECTED = Code(
-    604, "never-connected", ERROR, "The job ran, but never connected to the room.", (601,), status="stable"
+    604, "never-connected", ERROR, "The job ran, but never connected to the room.", (601, 712), status="stable"
 )
 IDENTITY_CLASH = Code(
     605,
@@ -434,6 +434,13 @@ DEAF_AFTER_USER_LEFT = Code(
 HOOK_NEVER_CALLED = Code(708, "hook-never-called", WARNING, "The code defines a hook that the SDK never calls.")
 LOG_OVERWRITTEN = Code(709, "log-overwritten", WARNING, "Two job processes overwrite one log file.")
 ROLE_COLLISION = Code(710, "role-collision", ERROR, "Two agents took the same role.")
+CONVERSATION_FAILED = Code(
+    712,
+    "conversation-failed",
+    ERROR,
+    "Two agents of a batch of conversations did not understand each other.",
+    status="stable",
+)
 
 # -- LKD8xx the machine ------------------------------------------------------------------------------------------------
 DUPLICATE_CONTAINERS = Code(801, "duplicate-containers", WARNING, "Two containers run the same worker.", (203, 204))

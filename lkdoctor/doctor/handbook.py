@@ -25,6 +25,7 @@ SOURCES = {
     "load": "measured load",
     "talk": "watched room",
     "intentions": "lkdoctor.toml",
+    "conversations": "batch of conversations",
 }
 
 

@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
+from lkdoctor.collect.fact_files import write_facts
+from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.kinds import BY_NAME
 from lkdoctor.collect.server_api.client import Client
 from lkdoctor.collect.server_api.exchanges import Exchange, exchange
 from lkdoctor.collect.server_api.protojson import Dispatches, Participants, plain
@@ -305,6 +308,11 @@ class Batch:
         await asyncio.gather(*stops, return_exceptions=True)
 
     def _write(self, case: CaseFile, scratch: Path) -> None:
+        kept = Gathered()
+        for talk in self.done:
+            kept.add(talk.fact(tuple(dict.fromkeys(self._name(one.role) for one in talk.sides))))
+        kind = BY_NAME["conversations"]
+        case.write(kind.file, kind.name, write_facts(kept, kind))
         case.write("api.jsonl", "api", (one.line() for one in sorted(self._evidence, key=lambda one: one.at)))
         for log in sorted(scratch.glob("worker-*.log")):  # masked when it was written
             with log.open("rb") as lines:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from lkdoctor.dispatch.conversations import Conversed
+from lkdoctor.redact import mask
 from lkdoctor.worker.settings import ECHO
 
 FAILURES: Final = {
@@ -130,6 +132,28 @@ class Conversation:
         except (KeyError, ValueError):
             return None
         return round(at - self.asked_at, 3)
+
+    def fact(self, agent_names: tuple[str, ...]) -> Conversed:
+        """For the batch's case; `agent_names`: that of both, or one for each side."""
+        each = agent_names * 2 if len(agent_names) == 1 else agent_names
+        blamed = tuple(name for name, side in zip(each, self.sides, strict=True) if side.failed or not side.job_id)
+        first, partner = self.sides
+        return Conversed(
+            room=self.room,
+            at=self.asked_at,
+            outcome=self.outcome,
+            agent_names=agent_names,
+            roles=(first.role, partner.role),
+            blamed=() if self.outcome == "ok" else tuple(dict.fromkeys(blamed)),
+            reason=mask(self.reason),
+            cause=FAILURES.get(self.outcome) or "",
+            joined=(first.asked_to_session, partner.asked_to_session),
+            heard=(len(set(first.heard)), len(set(partner.heard))),
+            lines=len(self.lines),
+            round_trip=max(self.round_trips, default=None),
+            lost=self.lost,
+            wrong=len(self.wrong),
+        )
 
     def document(self) -> dict[str, Any]:
         """For JSON."""

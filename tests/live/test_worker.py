@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,27 @@ async def batch(server: Server, *arguments: str) -> tuple[int, dict[str, Any]]:
         return process.returncode, json.loads(out)
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What `lkdoctor check` makes of a case."""
+
+    status: int
+    report: dict[str, Any]
+    err: str
+
+    @property
+    def codes(self) -> set[str]:
+        """What is at warning or error."""
+        return {one["code"] for one in self.report["findings"] if one["severity"] != "info"}
+
+
+def judged(case: Path) -> Judged:
+    """`lkdoctor check CASE`."""
+    command = [sys.executable, "-m", "lkdoctor", "check", str(case), "--format", "json"]
+    ran = subprocess.run(command, env=environment(None), capture_output=True, text=True, timeout=60, check=False)
+    return Judged(ran.returncode, json.loads(ran.stdout), ran.stderr)
+
+
 def lives(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
@@ -125,6 +147,13 @@ def test_two_agents_hear_each_other(shape: str, count: int, tmp_path: Path) -> N
     both = [len(one["response"]["participants"]) for one in asked if one["call"] == "RoomService/ListParticipants"]
     assert len(both) == count
     assert set(both) == {2}
+    names = {one["room"] for one in found["conversations"]}
+    judged_as = judged(tmp_path / "case")
+    assert (judged_as.status, judged_as.report["verdict"]) == (0, "healthy"), judged_as.err
+    told = judged_as.report["dispatches"]
+    assert {one["room"] for one in told} == names
+    assert {(one["outcome"], one["after"]) for one in told} == {("assigned", "ended")}
+    assert len(told) == (1 if shape == "c" else 2) * count
     logs = sorted(path.name for path in (tmp_path / "case").glob("worker-*.log"))
     assert len(logs) == (2 if shape == "a" else 1)
     assert all(SECRET not in path.read_text(encoding="utf-8") for path in (tmp_path / "case").iterdir())
@@ -136,12 +165,12 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     async def play() -> tuple[int, dict[str, Any], list[str], list[int]]:
         wish = ("--format", "json", "--conversations", "6", "--lines", "20")
         async with running(VERSION, tmp_path) as server, command(server, *wish) as process:
-            await server.wait_for_line('"lkdoctor-talk-', "participant active", seconds=60)
+            await server.wait_for_line('"talk-', "participant active", seconds=60)
             mine = [one.pid for one in psutil.Process(process.pid).children(recursive=True)]
             process.send_signal(signal.SIGINT)
             out, _ = await asyncio.wait_for(process.communicate(), 30)
             assert process.returncode is not None
-            for _ in range(50):  # a killed process is there until somebody has noticed
+            for _ in range(300):  # a killed process is there until somebody has noticed
                 if not (alive := [one for one in mine if lives(one)]):
                     break
                 await asyncio.sleep(0.1)
@@ -164,19 +193,24 @@ def test_what_goes_wrong_is_named(tmp_path: Path) -> None:
     connect = "    await job.connect(auto_subscribe"
     assert whole.count(connect) == 1
 
+    cases: list[Judged] = []
+
     async def play() -> list[dict[str, Any]]:
-        found = []
+        found: list[dict[str, Any]] = []
         async with running(VERSION, tmp_path) as server:
             for wrong in (
                 '    raise RuntimeError("the model cannot be loaded")\n',
                 '    await asyncio.sleep(60 if "support" in cast[0].role else 0)\n',
             ):
                 agent.write_text(whole.replace(connect, wrong + connect), encoding="utf-8")
-                wish = ("--format", "json", "--conversations", "1", "--seconds", "12", "--shape", "a")
+                case = tmp_path / f"case-{len(found)}.zip"
+                kept = ("-o", str(case), "--room-prefix", "ours-")
+                wish = ("--format", "json", "--conversations", "1", "--seconds", "12", "--shape", "a", *kept)
                 async with command(server, *wish, folder=broken) as process:
                     out, _ = await asyncio.wait_for(process.communicate(), 100)
                     assert process.returncode == 1
                     found += json.loads(out)["conversations"]
+                    cases.append(judged(case))
             assert await rooms(server, tmp_path) == []
         return found
 
@@ -185,6 +219,11 @@ def test_what_goes_wrong_is_named(tmp_path: Path) -> None:
     assert "the model cannot be loaded" in crashed["reason"]
     assert (hung["outcome"], hung["code"]) == ("never-joined", "LKD604")
     assert "the job of support began" in hung["reason"]
+    assert all(one["room"].startswith("ours-") for one in (crashed, hung))
+    # Their cases say the same: the crash by the worker's log, the hung one by the batch's own result.
+    assert [one.status for one in cases] == [1, 1]
+    assert cases[0].codes == {"LKD602"}
+    assert "LKD712" in cases[1].codes  # on a busy machine its process is killed at the end, which its log tells, too
 
 
 def test_it_says_what_it_is_and_serves_a_person(tmp_path: Path) -> None:
@@ -323,6 +362,15 @@ def test_it_needs_a_name() -> None:
     assert "--name" in refused()
     assert "--auto-dispatch" in refused("--name", "x", "--auto-dispatch")
     assert "leave out --name" in refused("--conversations", "1", "--name", "x")
+
+
+def test_it_refuses_what_could_not_be_judged(tmp_path: Path) -> None:
+    """Said before anything starts: rooms that no report shows, a case that would overwrite something, an odd prefix."""
+    assert "could be judged" in refused(
+        "--conversations", "1", "--room-prefix", "lkdoctor-x", "-o", str(tmp_path / "c")
+    )
+    assert "exists already" in refused("--conversations", "1", "-o", str(tmp_path))
+    assert "--room-prefix" in refused("--conversations", "1", "--room-prefix", " ")
 
 
 def test_without_the_extra_it_names_it(tmp_path: Path) -> None:
