@@ -40,12 +40,12 @@ def version(one: LoadReading, evidence: Evidence) -> str:
     return known.pop() if len(known) == 1 else ""
 
 
-def refused(one: LoadReading, evidence: Evidence) -> list[Dispatch]:
-    """Dispatches to this worker's name that were refused for want of headroom while this reading was taken.
+def refused(one: LoadReading, evidence: Evidence, outcome: Outcome = Outcome.NO_HEADROOM) -> list[Dispatch]:
+    """Dispatches to this worker's name that were refused for want of headroom (or ended so) while this reading was taken.
 
     Where nobody said whose worker was measured, it is that of the only name that was refused.
     """
-    every = [each for each in evidence.dispatches.ended(Outcome.NO_HEADROOM) if words.wanted(each)]
+    every = [each for each in evidence.dispatches.ended(outcome) if words.wanted(each)]
     names = {each.agent_name for each in every}
     if one.agent_name is None and len(names) != 1:
         return []
@@ -58,9 +58,11 @@ def refused(one: LoadReading, evidence: Evidence) -> list[Dispatch]:
     ]
 
 
-def all_refused(readings: Iterable[LoadReading], evidence: Evidence) -> list[Dispatch]:
+def all_refused(
+    readings: Iterable[LoadReading], evidence: Evidence, outcome: Outcome = Outcome.NO_HEADROOM
+) -> list[Dispatch]:
     """Of several readings, each dispatch once."""
-    found = {id(each): each for one in readings for each in refused(one, evidence)}
+    found = {id(each): each for one in readings for each in refused(one, evidence, outcome)}
     return list(found.values())
 
 
@@ -107,19 +109,27 @@ def finding(
     )
 
 
-def met(hit: Sequence[Dispatch]) -> str:
+def met(hit: Sequence[Dispatch], how: str = "refused for want of headroom") -> str:
     """The dispatches that were refused meanwhile, as a sentence; empty without any."""
     if not hit:
         return ""
     return (
         f" {words.counted(len(hit), 'dispatch', 'dispatches')} to {words.quoted(hit[0].agent_name)} "
-        f"({words.rooms_of(hit)}) {'was' if len(hit) == 1 else 'were'} refused for want of headroom meanwhile."
+        f"({words.rooms_of(hit)}) {'was' if len(hit) == 1 else 'were'} {how} meanwhile."
     )
 
 
 def who(one: LoadReading) -> str:
     """`livekit-agents 1.8.9 on this machine`."""
-    return f"{one.measures} {'on' if one.where == 'this machine' else 'of'} {one.where}"
+    if one.where != "this machine":
+        return f"{one.measures} of {one.where}"
+    return f"{one.measures} {'in this container' if one.contained else 'on this machine'}"
+
+
+def reads(one: LoadReading) -> str:
+    """What it measured, or what its rule makes of the kernel's counters."""
+    load = "no load" if one.load is None else f"load {one.load:.2f}"
+    return f"by its rule has {load}" if one.by == "rule" else f"measured {load}"
 
 
 def number(cpus: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lkdoctor.dispatch.load import LoadReading
+from lkdoctor.dispatch.model import Outcome
 from lkdoctor.doctor.codes import LOAD_NOT_A_NUMBER, LOAD_OUT_OF_RANGE, SLOW_LOAD_FUNCTION, ZERO_LOAD
 from lkdoctor.doctor.evidence import Evidence, Facts
 from lkdoctor.doctor.finding import Finding, Fix, Inconclusive, Severity, Subject
@@ -138,16 +139,17 @@ def slow_load_function(readings: Facts[LoadReading], evidence: Evidence) -> Iter
     ## When it is not a problem
     Below a second. On a machine that was very busy while it was measured, measure again.
     """
-    del evidence
     for group in _own(readings):
         slow = [one for one in group if one.slowest >= SLOW]
         if not slow:
             continue
+        hit = loads.all_refused(slow, evidence, Outcome.ANSWER_TIMEOUT)
         worst = max(one.slowest for one in slow)
         yield loads.finding(
             SLOW_LOAD_FUNCTION,
             slow,
-            f"One call of {slow[-1].function} took {worst:.1f} s, of the 3 s within which the server must have an answer.",
+            f"One call of {slow[-1].function} took {worst:.1f} s, of the 3 s within which the server must have an answer."
+            f"{loads.met(hit, 'lost because no answer came in time')}",
             (
                 Fix(
                     "Measure beside it, answer at once",
@@ -155,6 +157,7 @@ def slow_load_function(readings: Facts[LoadReading], evidence: Evidence) -> Iter
                     verify=("`lkdoctor load --function …` no longer says this.",),
                 ),
             ),
+            hit=hit,
             seconds=worst,
         )
 

@@ -53,7 +53,7 @@ def host_cpu_in_container(readings: Facts[LoadReading], evidence: Evidence) -> I
             HOST_CPU_IN_CONTAINER,
             group,
             f"{loads.who(last)} measures the whole host ({words.counted(last.host_cpus, 'CPU')}, everybody on it), but the "
-            f"worker has {limits}. It measured load {_load(last)}.{own}{_held_back(last)}{loads.met(hit)}",
+            f"worker has {limits}. It {loads.reads(last)}.{own}{_held_back(last)}{loads.met(hit)}",
             _newer(last),
             hit=hit,
             held_back=last.held_back,
@@ -107,15 +107,11 @@ def cgroup_divisor(readings: Facts[LoadReading], evidence: Evidence) -> Iterator
             CGROUP_DIVISOR,
             group,
             f"{loads.who(last)} divides by {loads.number(last.divisor)}{_why(last)}, and the worker may use "
-            f"{loads.number(whole)}: {effect}. It measured load {_load(last)}.{_held_back(last)}{loads.met(hit)}",
+            f"{loads.number(whole)}: {effect}. It {loads.reads(last)}.{_held_back(last)}{loads.met(hit)}",
             (loads.set_num_cpus(last), *((_quota(last),) if last.quota is None and last.contained else ())),
             hit=hit,
             held_back=last.held_back,
         )
-
-
-def _load(one: LoadReading) -> str:
-    return "none" if one.load is None else f"{one.load:.2f}"
 
 
 def _all_read(one: LoadReading, limit: float, whole: float) -> str:

@@ -52,7 +52,7 @@ def over_limit_now(readings: Facts[LoadReading], evidence: Evidence) -> Iterator
             rules = "; ".join(f"{one}: {limit_of(one).load:g}" for one in ("1.8.4", "1.9.12", "1.13.5"))
             yield Inconclusive(
                 Subject("worker", agent_name=last.agent_name, id=last.measures),
-                f"{loads.who(last)} measured load {load:.2f}; whether the server refuses that depends on its version ({rules})",
+                f"{loads.who(last)} {loads.reads(last)}; whether the server refuses that depends on its version ({rules})",
                 "say it with --server-version, or give the server's log",
                 (last.place,),
             )
@@ -63,7 +63,7 @@ def over_limit_now(readings: Facts[LoadReading], evidence: Evidence) -> Iterator
         yield loads.finding(
             OVER_LIMIT_NOW,
             over,
-            f"{loads.who(last)} measured load {load:.2f}{often}; the server refuses from {named} on.{loads.met(hit)} "
+            f"{loads.who(last)} {loads.reads(last)}{often}; the server refuses from {named} on.{loads.met(hit)} "
             f"{_busy(last)}",
             (_less(last), *((words.ask_again(hit),) if hit else ())),
             hit=hit,

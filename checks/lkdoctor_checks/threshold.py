@@ -125,7 +125,7 @@ def threshold_above_measured(readings: Facts[LoadReading], evidence: Evidence) -
         if not between and last.threshold is None:
             continue  # a default that never mattered
         hit = loads.all_refused(between, evidence)
-        shown = "infinite (dev mode)" if math.isinf(own) else f"{own:g}"
+        shown = "never calls itself full (dev mode)" if math.isinf(own) else f"calls itself full at {own:g}"
         default = default_threshold(last.sdk, last.version, dev=last.dev)
         origin = "" if last.threshold is not None or default is None else ", the default of this version"
         now = (
@@ -136,7 +136,7 @@ def threshold_above_measured(readings: Facts[LoadReading], evidence: Evidence) -
         yield loads.finding(
             THRESHOLD_ABOVE_LIMIT,
             between or group,
-            f"{loads.who(last)} calls itself full at {shown}{'' if math.isinf(own) else origin}; the server refuses it from "
+            f"{loads.who(last)} {shown}{'' if math.isinf(own) else origin}; the server refuses it from "
             f"{limit.words} on.{now}{loads.met(hit)}",
             _fixes(),
             hit=hit,

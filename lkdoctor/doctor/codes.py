@@ -263,7 +263,9 @@ NOT_ASSIGNED = Code(
 )
 
 # -- LKD4xx load -------------------------------------------------------------------------------------------------------
-OVER_LIMIT_NOW = Code(401, "over-limit-now", INFO, "A worker reports a load at or over the server's limit.", (303,))
+OVER_LIMIT_NOW = Code(
+    401, "over-limit-now", INFO, "A worker reports a load at or over the server's limit.", (303,), status="stable"
+)
 THRESHOLD_ABOVE_LIMIT = Code(
     402,
     "threshold-above-limit",
@@ -272,13 +274,14 @@ THRESHOLD_ABOVE_LIMIT = Code(
     (303, 401),
     status="stable",
 )
-ZERO_LOAD = Code(403, "zero-load", INFO, "The worker reports no load whatever happens.")
+ZERO_LOAD = Code(403, "zero-load", INFO, "The worker reports no load whatever happens.", status="stable")
 HOST_CPU_IN_CONTAINER = Code(
     404,
     "host-cpu-in-container",
     WARNING,
     "The SDK measures the host's load instead of the container's.",
     (303, 401),
+    status="stable",
 )
 CGROUP_DIVISOR = Code(
     405,
@@ -286,6 +289,7 @@ CGROUP_DIVISOR = Code(
     WARNING,
     "Load is measured against another number of CPUs than the worker may use.",
     (303, 401),
+    status="stable",
 )
 LIMIT_ZERO = Code(
     406,
@@ -306,9 +310,16 @@ LOAD_NOT_A_NUMBER = Code(
 NEVER_FULL = Code(
     408, "never-full", WARNING, "The worker never marks itself full, so only the server refuses, silently.", (303,)
 )
-SLOW_LOAD_FUNCTION = Code(409, "slow-load-function", WARNING, "The load function takes too long.", (305,))
+SLOW_LOAD_FUNCTION = Code(
+    409, "slow-load-function", WARNING, "The load function takes too long.", (305,), status="stable"
+)
 LOAD_OUT_OF_RANGE = Code(
-    410, "load-out-of-range", WARNING, "The load function returns less than 0 or more than 1.", (303, 401)
+    410,
+    "load-out-of-range",
+    WARNING,
+    "The load function returns less than 0 or more than 1.",
+    (303, 401),
+    status="stable",
 )
 WORKER_SAID_FULL = Code(
     411, "worker-said-full", WARNING, "The worker itself reported that it is full.", (303,), status="stable"
@@ -447,7 +458,9 @@ DUPLICATE_CONTAINERS = Code(801, "duplicate-containers", WARNING, "Two container
 COMPOSE_SAME_NAME = Code(802, "compose-same-name", WARNING, "Two compose services use one agent name.", (203,))
 PORT_IN_USE = Code(803, "port-in-use", ERROR, "The worker's HTTP port is taken.", (806,), status="stable")
 RESTART_LOOP = Code(804, "restart-loop", ERROR, "A container restarts again and again.", (205, 208))
-CPU_QUOTA_SMALL = Code(805, "cpu-quota-small", WARNING, "The container's CPU quota is too small for a job.", (303, 401))
+CPU_QUOTA_SMALL = Code(
+    805, "cpu-quota-small", WARNING, "The container's CPU quota is too small for a job.", (303, 401), status="stable"
+)
 WORKER_UNHEALTHY = Code(
     806,
     "worker-unhealthy",

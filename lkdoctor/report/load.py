@@ -38,7 +38,7 @@ def _place(screen: Screen, readings: list[LoadReading]) -> list[str]:
     windows = len({one.at for one in readings})
     named = f', worker of "{last.agent_name}"' if last.agent_name else ""
     often = f", the last of {windows} times" if windows > 1 else ""
-    text = [screen.paint(f"Load of {last.where}{named} ({last.seconds:.1f} s{often})", "head")]
+    text = [screen.paint(f"Load {_of(last)}{named} ({last.seconds:.1f} s{often})", "head")]
     text += screen.wrap(machine(last), "  ")
     rows = [_row(group) for group in by_function(readings)]
     rows.append(
@@ -53,6 +53,12 @@ def _place(screen: Screen, readings: list[LoadReading]) -> list[str]:
         for why in apart(group[-1]):
             text += screen.wrap(f"{group[-1].measures}: {why}", "  - ")
     return text
+
+
+def _of(one: LoadReading) -> str:
+    if one.where == "this machine":
+        return "in this container" if one.contained else "on this machine"
+    return f"of {one.where}"
 
 
 def machine(one: LoadReading) -> str:
