@@ -151,3 +151,36 @@ def set_num_cpus(one: LoadReading) -> Fix:
         verify=("`lkdoctor load` in the same place then divides by that number.",),
         undo=("Take NUM_CPUS out again.",),
     )
+
+
+def threshold_fixes() -> tuple[Fix, ...]:
+    """For a worker whose own threshold is above the server's limit."""
+    return (
+        Fix(
+            "Bring the load down",
+            steps=(
+                "`lkdoctor load` beside the worker says what its load is, and of what.",
+                "Start the agents of one room one after another; put other programs elsewhere; give the worker more CPUs.",
+            ),
+            verify=("`assigned job to worker` follows a dispatch made under the same conditions.",),
+        ),
+        Fix(
+            "Let the worker say when it is full",
+            steps=(
+                (
+                    "Set `load_threshold` (Node: `loadThreshold`) to the server's limit or less: its log then says `worker is at "
+                    "full capacity`, and when it is over."
+                ),
+            ),
+            caveats=("It does not get more jobs by this: the server's limit stays.",),
+        ),
+        Fix(
+            "Raise the server's limit, where the machine can do more",
+            safety="unsafe",
+            steps=("livekit.yaml: `agents: {target_load: 0.9}`, then restart the server (1.11.0 and later).",),
+            caveats=(
+                "Measure first: jobs on a machine that is full stutter. Older servers refuse to start with this key.",
+            ),
+            undo=("Take the key out again; the default is 0.7.",),
+        ),
+    )

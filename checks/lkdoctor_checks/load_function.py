@@ -97,7 +97,8 @@ def zero_load(readings: Facts[LoadReading], evidence: Evidence) -> Iterator[Find
 
 @check(LOAD_NOT_A_NUMBER)
 def load_function_gives_nan(readings: Facts[LoadReading], evidence: Evidence) -> Iterator[Finding | Inconclusive]:
-    """The load function, called by `lkdoctor load`, returned NaN."""
+    """The load function, called by `lkdoctor load --function` as a worker would call it, returned NaN, which is what the
+    server is told."""
     for group in _own(readings):
         bad = [one for one in group if one.nan]
         if not bad:
@@ -131,7 +132,7 @@ def slow_load_function(readings: Facts[LoadReading], evidence: Evidence) -> Iter
     answer must be there within 3 s, connection and request function included; what comes later is lost (LKD305).
 
     ## How it is decided
-    `lkdoctor load --function` timed each call.
+    `lkdoctor load --function` timed each call. Seen: with one of 4 s, livekit-agents 1.8.9 on 1.13.5 lost the call.
 
     ## How to fix
     Measure in a thread of its own and return the last value, as the SDK's own function does.
@@ -177,7 +178,7 @@ def load_out_of_range(readings: Facts[LoadReading], evidence: Evidence) -> Itera
     Divide by what is full: `len(jobs) / MAX_JOBS`, and clamp to 0 to 1.
 
     ## When it is not a problem
-    Exactly 1 is full, and fine.
+    Exactly 1 means full, and is fine; so is exactly 0 for a worker at rest.
     """
     for group in _own(readings):
         bad = [one for one in group if (one.highest or 0.0) > 1 or (one.lowest or 0.0) < 0]

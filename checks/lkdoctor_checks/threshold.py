@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from lkdoctor.dispatch import rules
-from lkdoctor.dispatch.load import LoadReading
-from lkdoctor.dispatch.metering import default_threshold
 from lkdoctor.dispatch.model import Dispatch, Outcome, WorkerSession
 from lkdoctor.doctor.codes import THRESHOLD_ABOVE_LIMIT
-from lkdoctor.doctor.evidence import Dispatches, Evidence, Facts, ServerRuns, WorkerRuns, Workers
-from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
+from lkdoctor.doctor.evidence import Dispatches, ServerRuns, WorkerRuns, Workers
+from lkdoctor.doctor.finding import Confidence, Finding, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _loads as loads
 from lkdoctor_checks import _words as words
@@ -36,8 +33,8 @@ def threshold_above_limit(
     ## How it is decided
     The server refused with `no servers available`, while every worker of the name was connected and its own log, which
     covers the moment, says neither `worker is at full capacity` nor `draining worker`. Then its load was at or over the
-    server's limit and under its own threshold, or not a number (LKD407), hence the medium confidence. Or, with
-    `lkdoctor load`: the measured load lay between the two. Seen with livekit-agents 1.8.9 `dev` at load 0.92 to 1.0 and
+    server's limit and under its own threshold, or not a number (LKD407), hence the medium confidence. A log that ends
+    before the moment proves nothing: then it is info. Or, with `lkdoctor load`: the measured load lay between the two. Seen with livekit-agents 1.8.9 `dev` at load 0.92 to 1.0 and
     @livekit/agents 1.9.0 on 1.13.5.
 
     ## How to fix
@@ -50,12 +47,15 @@ def threshold_above_limit(
     """
     del runs  # asked for so that the check is skipped without a worker's log
     hit: list[Dispatch] = []
+    silent: set[int] = set()  # dispatches after which a worker's log has no line: it may have been copied before
     there: dict[str, list[WorkerSession]] = {}
     for one in dispatches.ended(Outcome.NO_HEADROOM):
         at = words.asked(one)
         sessions = words.alive(workers.named(one.agent_name), at)
         if at is not None and sessions and words.wanted(one) and all(_available(each, at) for each in sessions):
             hit.append(one)
+            if any(each.run is None or (each.run.last_at or 0.0) < at for each in sessions):
+                silent.add(id(one))
             there.setdefault(one.agent_name, []).extend(
                 each for each in sessions if each not in there.get(one.agent_name, [])
             )
@@ -66,6 +66,8 @@ def threshold_above_limit(
             {run.version for one in group if (run := words.run_of(server_runs, one.deciding, first)) and run.version}
         )
         sdks = sorted({each.run.sdk_words for each in sessions if each.run is not None and each.run.sdk_words})
+        sure = any(id(one) not in silent for one in group)
+        until = "" if sure else " No line of it is younger than that, so it may end before."
         limit = "; ".join(dict.fromkeys(rule.limit_text for one in versions for rule in rules.headrooms(one)))
         by_server = f" On livekit-server {words.listed(versions)}, {limit}." if limit else ""
         yield Finding(
@@ -73,16 +75,16 @@ def threshold_above_limit(
             Subject("agent", agent_name=name),
             f"Every worker for {words.quoted(name)} ({words.listed(sdks) or 'of an unknown SDK'}) believed itself available "
             f"when the server refused it ({words.counted(len(group), 'dispatch', 'dispatches')}, {words.rooms_of(group)}): its "
-            f"own log says neither that it is full nor that it drains.{by_server} The worker's own threshold is higher: "
+            f"own log says neither that it is full nor that it drains.{until}{by_server} The worker's own threshold is higher: "
             "infinite in dev mode, and in Node unless `loadThreshold` is set.",
-            THRESHOLD_ABOVE_LIMIT.severity,
-            Confidence.MEDIUM,
+            THRESHOLD_ABOVE_LIMIT.severity if sure else Severity.INFO,
+            Confidence.MEDIUM if sure else Confidence.LOW,
             {"agent_name": name, "worker_ids": [each.worker_id for each in sessions][:20], "server_versions": versions},
             words.spread(
                 [*words.proof_of(group, limit=4), *(place for each in sessions for place in _registered(each))]
             ),
             (
-                *_fixes(),
+                *loads.threshold_fixes(),
                 words.ask_again(group),
             ),
             folds=words.folds_of(group),
@@ -111,68 +113,3 @@ def _available(session: WorkerSession, at: float) -> bool:
 
 def _registered(session: WorkerSession) -> tuple:  # type: ignore[type-arg]
     return tuple(session.run.proof[:1]) if session.run is not None else ()
-
-
-@check(THRESHOLD_ABOVE_LIMIT)
-def threshold_above_measured(readings: Facts[LoadReading], evidence: Evidence) -> Iterator[Finding | Inconclusive]:
-    """The measured load lies at or over the server's limit and under the worker's own threshold."""
-    for group in loads.groups(readings):
-        last = group[-1]
-        limit, own = loads.limit(last, evidence), last.own_threshold
-        if limit is None or limit.load is None or own is None or own <= limit.load or last.by == "function":
-            continue
-        between = [one for one in group if one.load is not None and limit.load <= one.load < own]
-        if not between and last.threshold is None:
-            continue  # a default that never mattered
-        hit = loads.all_refused(between, evidence)
-        shown = "never calls itself full (dev mode)" if math.isinf(own) else f"calls itself full at {own:g}"
-        default = default_threshold(last.sdk, last.version, dev=last.dev)
-        origin = "" if last.threshold is not None or default is None else ", the default of this version"
-        now = (
-            f" At load {between[-1].load:.2f}, as measured, it looks available and is refused."
-            if between
-            else " The measured load was below both."
-        )
-        yield loads.finding(
-            THRESHOLD_ABOVE_LIMIT,
-            between or group,
-            f"{loads.who(last)} {shown}{'' if math.isinf(own) else origin}; the server refuses it from "
-            f"{limit.words} on.{now}{loads.met(hit)}",
-            _fixes(),
-            hit=hit,
-            severity=THRESHOLD_ABOVE_LIMIT.severity if between else Severity.INFO,
-            threshold="infinite" if math.isinf(own) else own,
-            limit=limit.load,
-        )
-
-
-def _fixes() -> tuple[Fix, ...]:
-    return (
-        Fix(
-            "Bring the load down",
-            steps=(
-                "`lkdoctor load` beside the worker says what its load is, and of what.",
-                "Start the agents of one room one after another; put other programs elsewhere; give the worker more CPUs.",
-            ),
-            verify=("`assigned job to worker` follows a dispatch made under the same conditions.",),
-        ),
-        Fix(
-            "Let the worker say when it is full",
-            steps=(
-                (
-                    "Set `load_threshold` (Node: `loadThreshold`) to the server's limit or less: its log then says `worker is at "
-                    "full capacity`, and when it is over."
-                ),
-            ),
-            caveats=("It does not get more jobs by this: the server's limit stays.",),
-        ),
-        Fix(
-            "Raise the server's limit, where the machine can do more",
-            safety="unsafe",
-            steps=("livekit.yaml: `agents: {target_load: 0.9}`, then restart the server (1.11.0 and later).",),
-            caveats=(
-                "Measure first: jobs on a machine that is full stutter. Older servers refuse to start with this key.",
-            ),
-            undo=("Take the key out again; the default is 0.7.",),
-        ),
-    )

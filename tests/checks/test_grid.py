@@ -107,12 +107,15 @@ def test_the_api_beside_the_log_changes_no_verdict(case: Path) -> None:
         # What the log left open the API may have shown: that a job came, or that none did.
         expected |= {"LKD315"} & faults
         verdicts |= {"problems"} if "LKD315" in faults else {"healthy"}
-    assert faults == expected, [one.message for one in diagnosis.findings]
+    # A worker's log in the folder may tell the cause: then what the server's log alone tells stands beneath it.
+    beneath = {one.code.id for one in diagnosis.symptoms} if any(case.glob("worker-*.log")) else set()
+    causes = {one.code.id for one in diagnosis.findings if {f"LKD{n}" for n in one.code.explains} & beneath & expected}
+    assert faults - causes == expected - beneath, [one.message for one in diagnosis.findings]
     assert not {one.code.id for one in diagnosis.findings} & set(expectation(case).get("absent", ()))
     assert testing.look_at_all(Case(case)).verdict in verdicts
     surer = {one.fingerprint: one.confidence for one in diagnosis.findings}
     for one in diagnosed(case)[1].findings:
-        if one.severity >= Severity.WARNING:
+        if one.severity >= Severity.WARNING and one.code.id not in beneath:
             assert surer[one.fingerprint] >= one.confidence, one.message
 
 
