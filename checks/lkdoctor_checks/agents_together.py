@@ -81,31 +81,34 @@ def _deaf_finding(group: Sequence[str], hit: list[tuple[Room, list[tuple[str, Ag
             "seconds": round(min(seen.stayed(each, one) for each, deaf in hit for _, one in deaf), 1),
         },
         words.spread(place for each, deaf in hit for place in seen.listings(each, *(one for _, one in deaf))),
-        (
-            Fix(
-                "Let the sessions accept agents",
-                steps=(
-                    (
-                        "Python: `session.start(…, room_options=RoomOptions(participant_kinds=[rtc.ParticipantKind."
-                        "PARTICIPANT_KIND_AGENT], participant_identity=PARTNER))`, after `await ctx.connect()`."
-                    ),
-                    "Node: `inputOptions: { participantKinds: [ParticipantKind.AGENT], participantIdentity: PARTNER }`.",
-                    "Give each agent its own fixed identity when it accepts the job, and name the partner's.",
-                    "One of them must speak first: `session.say(…)` or `generate_reply()` right after the start.",
-                    "The second command proves on this server that one agent hears another, with the reference worker.",
-                ),
-                commands=(
-                    f"lk room participants list {words.shell(room.name)}",
-                    "lkdoctor worker --conversations 1 --shape a",
-                ),
-                caveats=("A session hears one partner only: never a person and an agent at once.",),
-                verify=("Each of the agents lists an audio track, and `lk.agent.state` changes to speaking.",),
-            ),
-        ),
+        (accept_agents(room.name),),
         folds=tuple(Subject("agent", room=each.name, agent_name=name) for each, deaf in hit for name, _ in deaf),
         count=len(hit),
         first_at=max((one.joined_at or 0.0 for _, one in hit[0][1]), default=None),
         last_at=room.looked_at,
+    )
+
+
+def accept_agents(room: str) -> Fix:
+    """What lets agents hear each other; for any evidence that shows them deaf."""
+    return Fix(
+        "Let the sessions accept agents",
+        steps=(
+            (
+                "Python: `session.start(…, room_options=RoomOptions(participant_kinds=[rtc.ParticipantKind."
+                "PARTICIPANT_KIND_AGENT], participant_identity=PARTNER))`, after `await ctx.connect()`."
+            ),
+            "Node: `inputOptions: { participantKinds: [ParticipantKind.AGENT], participantIdentity: PARTNER }`.",
+            "Give each agent its own fixed identity when it accepts the job, and name the partner's.",
+            "One of them must speak first: `session.say(…)` or `generate_reply()` right after the start.",
+            "The second command proves on this server that one agent hears another, with the reference worker.",
+        ),
+        commands=(
+            f"lk room participants list {words.shell(room)}",
+            "lkdoctor worker --conversations 1 --shape a",
+        ),
+        caveats=("A session hears one partner only: never a person and an agent at once.",),
+        verify=("Each of the agents lists an audio track, and `lk.agent.state` changes to speaking.",),
     )
 
 

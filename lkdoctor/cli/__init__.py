@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "why": "Tell the story of one room, agent, worker, job, dispatch or participant.",
     "workers": "List who was registered, under which name, since when, with how many jobs.",
     "probe": "Send a job through a live server, end to end: lkdoctor's own, or a call of an agent.",
+    "talk": "Watch a room: who is there, whose voice sounds, who understands whom.",
     "snapshot": "Collect everything into one redacted case, to keep or to send.",
     "load": "Measure the load that a worker would report here, and tell what the server makes of it.",
     "worker": "Run the reference worker, or many conversations between two of its agents.",

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lkdoctor.cli.interrupt import Interrupt
-from lkdoctor.cli.options import PROBE_WORDS
+from lkdoctor.cli.options import PROBE_WORDS, TALK_WORDS
 from lkdoctor.cli.progress import Waiting
 from lkdoctor.collect.gathered import Gap, Gathered
 from lkdoctor.dispatch.model import SourceNote
 from lkdoctor.redact import mask
 
 if TYPE_CHECKING:
-    from lkdoctor.cli.options import Live
+    from lkdoctor.cli.options import Live, Talk
     from lkdoctor.collect.target import Target
 
 Say = Callable[[str], None]
@@ -29,6 +29,7 @@ Record = Callable[[bytes], object]
 _PROBE_SECONDS: Final = 60.0  # a canary waits for what the server does within its own times
 _SLACK: Final = 5.0  # s
 _TICK: Final = 0.1  # s
+_JOINING: Final = 40.0  # s for looking, joining and leaving around a watch
 _LETTING_GO: Final = 15.0  # s that a collector may take to clean up after its time was over
 
 
@@ -104,6 +105,8 @@ def collectors(live: Live, target: Target, rooms: tuple[str, ...], record: Recor
 
         seconds = max(live.timeout, _PROBE_SECONDS)
         found.append(Collector("probe", PROBE_WORDS, partial(canary, target), seconds, target.url))
+    if live.talk is not None:
+        found += _talk(live.talk, target, found.pop())
     return found
 
 
@@ -123,6 +126,50 @@ def of_workers(urls: tuple[str, ...], seconds: float) -> list[Collector]:
             urls[0],
         )
     ]
+
+
+def _talk(wish: Talk, target: Target, listing: Collector) -> list[Collector]:
+    """The watch of a room; what the API lists is asked after it, when the room has been there for some time."""
+    from lkdoctor.dispatch.talks import TalkRun
+    from lkdoctor.probe.watch import watch
+
+    over = asyncio.Event()
+    seconds = wish.wait + wish.seconds + _JOINING
+
+    async def listen(gathered: Gathered, say: Say) -> None:
+        try:
+            await watch(target, gathered, say, wish.room, wish.seconds, wish.wait)
+        finally:
+            over.set()
+            if wish.record is not None:
+                _record(gathered, "talk", wish.record)
+
+    async def then_list(gathered: Gathered, say: Say) -> None:
+        say("")
+        await over.wait()
+        runs = [one for one in gathered.facts.get(TalkRun, ()) if isinstance(one, TalkRun) and one.room == wish.room]
+        if runs and runs[-1].ended not in ("closed", "deleted"):  # else there is no room to ask about
+            await listing.work(gathered, say)
+
+    return [
+        Collector("talk", TALK_WORDS, listen, seconds, target.url),
+        replace(listing, work=then_list, seconds=seconds + listing.seconds),
+    ]
+
+
+def _record(gathered: Gathered, kind: str, path: str) -> None:
+    """Write the facts of this kind to a file of their own."""
+    from lkdoctor.cli import output
+    from lkdoctor.collect.fact_files import write_facts
+    from lkdoctor.collect.kinds import BY_NAME
+
+    lines = b"".join(write_facts(gathered, BY_NAME[kind]))
+    if not lines:
+        return
+    try:
+        Path(path).write_bytes(lines)
+    except OSError as error:
+        output.hint(f"{path} could not be written: {error.strerror or error}")
 
 
 def ask(collectors: list[Collector], gathered: Gathered, interrupt: Interrupt, *, quiet: bool) -> None:

@@ -23,6 +23,7 @@ else:
 _RELATIVE: Final = re.compile(r"([+-]?)(\d+(?:\.\d+)?)(s|m|h|d)")
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LIVE_TIMEOUT: Final = 20.0  # seconds
+TALK_WORDS: Final = "the watch of the room"
 PROBE_WORDS: Final = "the probe"  # how what is said of the probe begins; its gaps are known by it
 _EARLIEST_EPOCH: Final = 1e9  # a bare number below it is no Unix time of any LiveKit log
 
@@ -218,6 +219,16 @@ def live(function: Command) -> Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Talk:
+    """A room that is to be watched, for so many seconds; `wait`: so many more until it is there."""
+
+    room: str
+    seconds: float
+    wait: float = 0.0
+    record: str | None = None  # a file for what was noticed
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
     """What is to be asked of which live server; `asked` False: none, the rest is for tokens only."""
 
@@ -230,6 +241,7 @@ class Live:
     watch: float | None = None  # seconds
     timeout: float = LIVE_TIMEOUT  # seconds, for each collector
     probe: bool = False
+    talk: Talk | None = None
 
     @property
     def named(self) -> str:

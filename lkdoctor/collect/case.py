@@ -107,6 +107,8 @@ class CaseInputs:
             given = _plain(text)
             # A pipe can be read only once, so its beginning is not looked at here.
             kind, looks = _kind(given, path.name) if path.is_file() else ("server_log", "")
+            if kind in ("unknown", "worker_log") and path.suffix == ".py":
+                kind = "agent_program"
             # A file named on the command line is tried in any case: the note on it then says what it looks like.
             self._add(given, "server_log" if kind == "unknown" else kind, looks)
 

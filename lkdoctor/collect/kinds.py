@@ -50,6 +50,21 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
         facts=("lkdoctor.dispatch.conversations:Conversed",),
         file="conversations.jsonl",
     ),
+    FileKind(
+        "talk",
+        _jsonl("talk"),
+        facts=("lkdoctor.dispatch.talks:TalkRun", "lkdoctor.dispatch.talks:Presence"),
+        file="talk.jsonl",
+    ),
+    FileKind(
+        "agent_code", _jsonl("agent-code"), facts=("lkdoctor.dispatch.agent_code:CodeTrap",), file="agent-code.jsonl"
+    ),
+    FileKind(
+        "agent_program",
+        re.compile(r"(?:.*(?:agent|worker|entrypoint).*|main)\.py$"),
+        "lkdoctor.collect.agent_code:read_code",
+        whole=True,
+    ),
     FileKind("livekit_yaml", re.compile(r"(?:livekit|config)\.ya?ml$")),
     FileKind("compose", re.compile(r"(?:docker-)?compose(?:\.[\w-]+)?\.ya?ml$")),
     FileKind("dotenv", re.compile(r"\.env(?:\..+)?$")),

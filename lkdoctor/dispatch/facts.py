@@ -17,7 +17,12 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 UNSET: Final = msgspec.UNSET
-OWN_PREFIX: Final = "lkdoctor-"  # rooms and agent names of lkdoctor's own probes; they appear in no story
+OWN_PREFIX: Final = "lkdoctor-"  # rooms, agent names and listeners of lkdoctor's own; they appear in no story
+
+
+def own(name: str) -> bool:
+    """Is this room, agent or participant lkdoctor's own?"""
+    return name.startswith(OWN_PREFIX)
 
 
 class What(enum.IntEnum):

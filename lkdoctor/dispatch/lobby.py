@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from lkdoctor.dispatch import rules
-from lkdoctor.dispatch.facts import AgentAsked, Event, Fields, Request, What
+from lkdoctor.dispatch.facts import AgentAsked, Event, Fields, Request, What, own
 from lkdoctor.dispatch.model import AgentParticipant, Ask, Dispatch, Launch, Origin, Room, ServerRun, Stories
 from lkdoctor.dispatch.nodes import Handler, Nodes
 from lkdoctor.dispatch.pairing import Pairing
@@ -296,6 +296,8 @@ class Lobby:
     # -- joins -------------------------------------------------------------------------------------------------------
 
     def _session_started(self, event: Event, fields: Fields) -> None:
+        if own(fields.participant) and not own(fields.room_name):
+            return  # somebody listens to that room with lkdoctor
         start = fields.participantInit
         grants = start.Grants if start else None
         kind = (grants.Kind if grants else "") or fields.kind

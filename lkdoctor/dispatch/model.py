@@ -301,6 +301,7 @@ class Refusal:
 READ_KINDS: Final = (
     *("server_log", "worker_log", "api", "connection", "probe", "token"),
     *("worker_http", "load", "talk", "docker", "host", "config", "intentions", "conversations"),
+    *("agent_code", "agent_program"),
 )
 
 

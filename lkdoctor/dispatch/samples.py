@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from lkdoctor.dispatch.facts import Place
+from lkdoctor.dispatch.facts import Place, own
 from lkdoctor.dispatch.listings import (
     Called,
     DispatchesListed,
@@ -18,7 +18,6 @@ from lkdoctor.dispatch.listings import (
     Snapshot,
 )
 from lkdoctor.dispatch.model import Sampled
-from lkdoctor.dispatch.rules import OWN_PREFIX
 
 
 @dataclass(slots=True)
@@ -96,12 +95,12 @@ class Samples:
         if isinstance(data, RoomsListed):
             self._rooms(one, data)
         elif isinstance(data, DispatchesListed):
-            if not _own(data.room):
+            if not own(data.room):
                 self._dispatches(one, data)
         elif isinstance(data, ParticipantsListed):
-            if not _own(data.room):
+            if not own(data.room):
                 self._participants(one, data)
-        elif not _own(data.room) and data.status == 200:
+        elif not own(data.room) and data.status == 200:
             self._called(one, data)
 
     def _count(self, at: float) -> Sampled:
@@ -118,7 +117,7 @@ class Samples:
         sampled.every_room = sampled.every_room or one.complete
         listed = set()
         for info in data.rooms:
-            if _own(info.name):
+            if own(info.name):
                 continue
             listed.add(info.sid)
             self._live(info, one)
@@ -174,7 +173,7 @@ class Samples:
         made = min((info.created for info in data.dispatches if info.created is not None), default=None)
         life = self._life(data.room, one, sid, made)
         for info in data.dispatches:
-            if not _own(info.agent_name):
+            if not own(info.agent_name):
                 self._dispatch(life, info, one)
         if one.complete:
             life.dispatches_at = one.at
@@ -211,6 +210,8 @@ class Samples:
         life = self._life(data.room, one, made=joined)
         listed = set()
         for info in data.participants:
+            if own(info.identity) and not own(data.room):
+                continue  # somebody listens to that room with lkdoctor
             listed.add(info.sid)
             present = life.participants.get(info.sid)
             if present is None:
@@ -233,7 +234,7 @@ class Samples:
             self._live(data.made_room, one).creations.append(one)
         elif data.call.endswith("/CreateDispatch") and data.made_dispatch is not None:
             life = self._life(data.room, one, made=data.made_dispatch.created)
-            if not _own(data.made_dispatch.agent_name):
+            if not own(data.made_dispatch.agent_name):
                 self._dispatch(life, data.made_dispatch, one)
         elif data.call.endswith("/DeleteDispatch") and data.made_dispatch is not None:
             life = self._life(data.room, one, made=data.made_dispatch.created)
@@ -243,7 +244,3 @@ class Samples:
             key = (one.place.source, data.room)
             if key in self._now:
                 self._end(key, self._now[key], one.at)
-
-
-def _own(name: str) -> bool:
-    return name.startswith(OWN_PREFIX)

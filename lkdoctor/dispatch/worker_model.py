@@ -123,6 +123,8 @@ class WorkerJob:
     exiting_at: float | None = None
     reason: str = ""
     linked: list[tuple[float | None, str]] = field(default_factory=list)  # whom its sessions listen to
+    session_closed_at: float | None = None  # because the one that it listened to had left
+    left_by: str = ""  # that one
     shared: dict[Place, str] = field(default_factory=dict)  # warnings of a second session on one room connection
     last_at: float | None = None
     known: bool = False  # the server's log or API tells of it, too

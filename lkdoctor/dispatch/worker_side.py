@@ -258,6 +258,8 @@ class _Runs:
             job.exiting_at, job.reason = at, fields.reason
         elif what is Said.LINKED:
             job.linked.append((at, fields.participant))
+        elif what is Said.SESSION_CLOSING:
+            job.session_closed_at, job.left_by = at, fields.participant
         elif what is Said.SHARED_ROOM:
             job.shared[event.place] = fields.error
 

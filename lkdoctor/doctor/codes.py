@@ -429,9 +429,13 @@ DEAF_AGENTS = Code(
     status="stable",
 )
 NO_AUDIO_TRACK = Code(702, "no-audio-track", ERROR, "An agent in the room publishes no audio.", status="stable")
-WAITS_FOR_A_PERSON = Code(703, "waits-for-a-person", WARNING, "The agent waits for a person before it starts.")
+WAITS_FOR_A_PERSON = Code(
+    703, "waits-for-a-person", WARNING, "The agent waits for a person before it starts.", status="stable"
+)
 PARTNER_MISSING = Code(704, "partner-missing", ERROR, "One of the agents that should talk never came.", status="stable")
-NOBODY_SPEAKS_FIRST = Code(705, "nobody-speaks-first", WARNING, "All agents wait for another one to begin.")
+NOBODY_SPEAKS_FIRST = Code(
+    705, "nobody-speaks-first", WARNING, "All agents wait for another one to begin.", status="stable"
+)
 SESSIONS_SHARE_PARTICIPANT = Code(
     706,
     "sessions-share-participant",
@@ -440,11 +444,24 @@ SESSIONS_SHARE_PARTICIPANT = Code(
     status="stable",
 )
 DEAF_AFTER_USER_LEFT = Code(
-    707, "deaf-after-user-left", WARNING, "The user left, the session closed, the agent stays in the room, silent."
+    707,
+    "deaf-after-user-left",
+    WARNING,
+    "The user left, the session closed, the agent stays in the room, silent.",
+    status="stable",
 )
-HOOK_NEVER_CALLED = Code(708, "hook-never-called", WARNING, "The code defines a hook that the SDK never calls.")
-LOG_OVERWRITTEN = Code(709, "log-overwritten", WARNING, "Two job processes overwrite one log file.")
-ROLE_COLLISION = Code(710, "role-collision", ERROR, "Two agents took the same role.")
+HOOK_NEVER_CALLED = Code(
+    708, "hook-never-called", WARNING, "The code defines a hook that the SDK never calls.", status="stable"
+)
+LOG_OVERWRITTEN = Code(709, "log-overwritten", WARNING, "Two job processes overwrite one log file.", status="stable")
+ROLE_COLLISION = Code(710, "role-collision", ERROR, "Two agents took the same role.", (705,), status="stable")
+NOT_UNDERSTOOD = Code(
+    711,
+    "not-understood",
+    WARNING,
+    "An agent listens to somebody whose words sound, and understands none of them.",
+    status="stable",
+)
 CONVERSATION_FAILED = Code(
     712,
     "conversation-failed",

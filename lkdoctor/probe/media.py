@@ -109,8 +109,9 @@ async def _silence(source: rtc.AudioSource) -> None:
         await source.capture_frame(rtc.AudioFrame(b"\0\0" * 960, 48000, 1, 960))
 
 
-async def enter(ws_url: str, token: str, *, listen: bool = False) -> Guest:
-    """Join with this token; `listen` subscribes to every track, which agents wait for before they speak.
+async def enter(ws_url: str, token: str, *, listen: bool = False, room: rtc.Room | None = None) -> Guest:
+    """Join with this token; `listen` subscribes to every track, which agents wait for before they speak. `room` is one
+    whose events somebody attends to already.
 
     Raises:
         ProbeError: no media connection came about in time.
@@ -120,7 +121,7 @@ async def enter(ws_url: str, token: str, *, listen: bool = False) -> Guest:
     quiet = logging.getLogger("livekit")  # what matters comes back as an exception; stderr is the user's
     quiet.addHandler(logging.NullHandler())
     quiet.propagate = False
-    room = rtc.Room()
+    room = rtc.Room() if room is None else room
     connecting = asyncio.ensure_future(room.connect(ws_url, token, rtc.RoomOptions(auto_subscribe=listen)))
     try:
         await asyncio.wait({connecting}, timeout=JOINING)

@@ -274,13 +274,9 @@ class Step(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The whole document.
 
-    <<<<<<< HEAD
-        `gaps` is what was asked for and could not be learned; `credentials` says where url, key and secret came from, never
-        what they are. `probes`, `tokens` and `load` are as their checks see them.
-    =======
-        `gaps` is what was asked for and could not be learned; `reminders` what of `lkdoctor.toml` has ended; `credentials` says where url, key and secret came from, never
-        what they are. `probes` and `tokens` are as their checks see them.
-    >>>>>>> 2f8ef08 (Reports as SARIF, JUnit, GitHub annotations and Markdown; baseline and accepted findings; a fence around other packages' checks)
+    `gaps` is what was asked for and could not be learned; `reminders` what of `lkdoctor.toml` has ended; `credentials` says
+    where url, key and secret came from, never what they are. `probes`, `talks` (watched rooms), `tokens` and `load` are as
+    their checks see them.
     """
 
     schema: Literal["lkdoctor.report/v1"] = SCHEMA
@@ -305,6 +301,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     server: Server | None = None
     connection: list[Step] = []
     probes: list[dict[str, Any]] = []
+    talks: list[dict[str, Any]] = []
     tokens: list[ShownToken] = []
     load: list[dict[str, Any]] = []
 

@@ -15,7 +15,7 @@ from lkdoctor.dispatch.load import LoadReading
 from lkdoctor.dispatch.model import Stories
 from lkdoctor.redact import Redactor
 from lkdoctor.report import json_v1 as doc
-from lkdoctor.report import tokens
+from lkdoctor.report import talks, tokens
 from lkdoctor.report.screen import Screen
 
 _WORDS: Final = {
@@ -33,7 +33,9 @@ _WORDS: Final = {
 def sections(stories: Stories, url: str, redactor: Redactor) -> dict[str, Any]:
     """The members of the report that only live evidence fills, by name; `url` is the server that was asked, if any."""
     readings = stories.facts.get(LoadReading, [])
-    if not (url or stories.server or stories.steps or stories.probes or stories.tokens or readings):
+    watched = talks.documents(stories.facts)
+    told_more = stories.server or stories.steps or stories.probes or stories.tokens
+    if not (url or told_more or readings or watched):
         return {}
     told = stories.server
     server = doc.Server(**redactor.mask_all(asdict(told))) if told else doc.Server(redactor.mask(url)) if url else None
@@ -42,6 +44,7 @@ def sections(stories: Stories, url: str, redactor: Redactor) -> dict[str, Any]:
         "connection": [_step(one, redactor) for one in stories.steps],
         "probes": [_document(one, redactor) for one in stories.probes],
         "load": [_reading(one, stories, redactor) for one in readings],
+        "talks": redactor.mask_all(watched),
         "tokens": [tokens.shown(one, tokens.version_of(one, stories), redactor) for one in stories.tokens],
     }
 

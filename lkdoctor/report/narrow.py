@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from lkdoctor.dispatch.model import Dispatch, Stories
+from lkdoctor.dispatch.talks import Presence, TalkRun
 from lkdoctor.doctor.catalogue import Catalogue
 from lkdoctor.doctor.codes import CODES, INPUT_UNREADABLE
 from lkdoctor.doctor.engine import CheckOutcome, Diagnosis, Result
@@ -37,7 +38,7 @@ def unknown_names(stories: Stories, settings: Settings) -> str:
 
     A gate on a misspelt room would else be green for ever.
     """
-    rooms = {one.name for one in stories.rooms} | {one.room for one in stories.dispatches}
+    rooms = {one.name for one in stories.rooms} | {one.room for one in stories.dispatches} | set(_watched(stories))
     agents = {one.agent_name for one in stories.dispatches} | {one.agent_name or "" for one in stories.workers.values()}
     agents |= {name for one in stories.rooms for ask in one.asks for name in ask.names}
     for option, wanted, known in (("--room", settings.rooms, rooms), ("--agent", settings.agents, agents)):
@@ -65,6 +66,7 @@ def _by_subject(stories: Stories, diagnosis: Diagnosis, settings: Settings) -> t
     their_rooms = {one.room for one in kept} | rooms
     # Who is expected is asked about, most of all where no dispatch names it.
     expected = {*stories.wanted.agents, *(name for group in stories.wanted.together for name in group)}
+    expected |= {name for room in rooms for name in _watched(stories).get(room, ())}
     their_agents = {one.agent_name for one in kept} | agents | expected
 
     def about(subject: Subject) -> bool:
@@ -89,6 +91,15 @@ def _by_subject(stories: Stories, diagnosis: Diagnosis, settings: Settings) -> t
         symptoms=tuple(one for one in diagnosis.symptoms if keep(one)),
         questions=tuple(one for one in diagnosis.questions if about(one.open.subject)),
     )
+
+
+def _watched(stories: Stories) -> dict[str, set[str]]:
+    """Rooms that somebody watched, each with the names of the agents that were seen in it."""
+    found: dict[str, set[str]] = {one.room: set() for one in stories.facts.get(TalkRun, ()) if isinstance(one, TalkRun)}
+    for one in stories.facts.get(Presence, ()):
+        if isinstance(one, Presence) and one.is_agent:
+            found.setdefault(one.room, set()).add(one.agent_name)
+    return found
 
 
 def _selected(diagnosis: Diagnosis, codes: frozenset[Code]) -> Diagnosis:

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from lkdoctor.report import live, load, probes, tokens
+from lkdoctor.report import live, load, probes, talks, tokens
 from lkdoctor.report.json_v1 import Dispatch, Finding, Fix, Proof, Question, Report
 from lkdoctor.report.many import bare
 from lkdoctor.report.roster import worker_table
@@ -285,6 +285,7 @@ class Text:
             live.connection(report.connection, self.screen, verbose=self.verbose),
             probes.lines(self.screen, report.probes),
             load.lines(self.screen, report.load),
+            talks.lines(self.screen, report.talks, verbose=self.verbose),
         ]
 
     def _worth_knowing(self, infos: Iterable[Finding]) -> list[str]:

@@ -14,8 +14,8 @@ from lkdoctor.doctor.finding import Confidence, Finding, Severity
 from lkdoctor.doctor.loader import load
 from tests.checks.test_grid import CASES, evidence_of, expectation, explained
 
-WORKER_CASES = [case for case in CASES if "worker_log" in evidence_of(case)]
 LOG = "worker-inbound.log"
+WORKER_CASES = [case for case in CASES if "worker_log" in evidence_of(case) and (case / LOG).is_file()]
 #: What a server's log alone says of these cases, and what they have that no worker's log can show.
 SERVER_ONLY = {"LKD201", "LKD301", "LKD303", "LKD304", "LKD305", "LKD306", "LKD601", "LKD105"}
 
