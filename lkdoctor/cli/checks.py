@@ -9,8 +9,9 @@ from lkdoctor.cli import options
 
 @click.command("checks")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@options.plugins
 @options.look
-def command(form: str, color: str) -> None:
+def command(form: str, no_plugins: bool, color: str) -> None:
     """List every code: name, default severity, status, and the evidence that its check needs.
 
     Status: stable (a recorded case raises it, a healthy look-alike does not), planned, or retired.
@@ -18,7 +19,7 @@ def command(form: str, color: str) -> None:
     from lkdoctor.cli import output
     from lkdoctor.doctor import handbook, loader
 
-    loaded = loader.load()
+    loaded = loader.load(plugins=not no_plugins)
     for broken in loaded.findings:
         output.hint(f"{broken.code.id} {broken.message}")
     pages = handbook.pages(loaded.checks)

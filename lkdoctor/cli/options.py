@@ -42,7 +42,21 @@ fail_on = click.option(
     help="Exit 1 from this severity on (findings of low confidence never count).",
 )
 exit_zero = click.option("--exit-zero", is_flag=True, help="Exit 0 whatever was found (not when something went wrong).")
-plugins = click.option("--no-plugins", is_flag=True, help="Only lkdoctor's own checks, none of other packages.")
+_PLUGINS: Final = "lkdoctor.plugins"  # in the context of the command: False with --no-plugins
+
+
+def _no_plugins(ctx: click.Context, param: click.Parameter, value: bool) -> bool:  # noqa: ARG001 - click's signature
+    ctx.meta[_PLUGINS] = not value
+    return value
+
+
+plugins = click.option(
+    "--no-plugins",
+    is_flag=True,
+    is_eager=True,  # before --select looks a code up
+    callback=_no_plugins,
+    help="Only lkdoctor's own checks, none of other packages.",
+)
 config = click.option(
     "--config",
     metavar="FILE",
@@ -58,7 +72,9 @@ def catalogue() -> Catalogue:
     from lkdoctor.doctor.codes import CODES
     from lkdoctor.doctor.loader import load
 
-    return Catalogue({*CODES, *(one.code for one in load().checks)})
+    context = click.get_current_context(silent=True)
+    plugins = context is None or context.meta.get(_PLUGINS, True)
+    return Catalogue({*CODES, *(one.code for one in load(plugins=plugins).checks)})
 
 
 class CodeType(ParamType):

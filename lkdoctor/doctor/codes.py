@@ -1,7 +1,8 @@
 """The catalogue: every code once, with its name, default severity, meaning, and the symptoms that it explains.
 
 Numbers are for ever: a code may be retired, never reused. `status` is `planned` until a recorded case raises the code
-and its healthy look-alike does not; a test compares the statuses with the fixtures. `explains` lists the codes that a
+and its healthy look-alike does not; a test compares the statuses with the fixtures (those of lkdoctor's own failures, with
+packages of checks that fail and one that does not). `explains` lists the codes that a
 finding of this code swallows when both speak of the same dispatches.
 """
 
@@ -492,11 +493,11 @@ CONTAINER_STALE = Code(
 )
 
 # -- LKD9xx lkdoctor itself --------------------------------------------------------------------------------------------
-CHECK_CRASHED = Code(901, "check-crashed", WARNING, "A check of lkdoctor's failed; its question stays open.")
-PLUGIN_NOT_LOADED = Code(902, "plugin-not-loaded", WARNING, "A package of checks could not be loaded.")
-INPUT_UNREADABLE = Code(903, "input-unreadable", WARNING, "A part of the evidence could not be read.")
-EVIDENCE_THIN = Code(904, "evidence-thin", INFO, "The evidence hides something that would matter.")
-VERSION_UNKNOWN = Code(905, "version-unknown", INFO, "The server's version is not in the evidence.")
+CHECK_CRASHED = Code(901, "check-crashed", WARNING, "A check failed; its question stays open.", status="stable")
+PLUGIN_NOT_LOADED = Code(902, "plugin-not-loaded", WARNING, "A package of checks could not be loaded.", status="stable")
+INPUT_UNREADABLE = Code(903, "input-unreadable", WARNING, "A part of the evidence could not be read.", status="stable")
+EVIDENCE_THIN = Code(904, "evidence-thin", INFO, "The evidence hides something that would matter.", status="stable")
+VERSION_UNKNOWN = Code(905, "version-unknown", INFO, "The server's version is not in the evidence.", status="stable")
 
 CODES: Final[tuple[Code, ...]] = tuple(
     sorted((one for one in globals().values() if isinstance(one, Code)), key=lambda one: one.number)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import io
 import math
 import re
 import signal
@@ -38,8 +39,21 @@ class _TooSlow(BaseException):  # no Exception, so that an `except Exception` in
     """Raised inside of the code that takes too long."""
 
 
+class _Aside(io.TextIOBase):
+    """A stdout that goes to stderr, and that nobody can close."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def close(self) -> None:
+        pass
+
+
 @contextlib.contextmanager
-def fenced(other: bool = True, seconds: float = SECONDS) -> Iterator[None]:
+def fenced(other: bool = True) -> Iterator[None]:
     """Within it stdout is stderr, as stdout holds the report only, and the time is limited; `other` False: neither.
 
     Raises:
@@ -49,10 +63,10 @@ def fenced(other: bool = True, seconds: float = SECONDS) -> Iterator[None]:
         yield
         return
     try:
-        with contextlib.redirect_stdout(sys.stderr), _limited(seconds):
+        with contextlib.redirect_stdout(_Aside()), _limited(SECONDS):
             yield
     except _TooSlow:
-        raise TooSlowError(f"it took longer than {seconds:g} s") from None
+        raise TooSlowError(f"it took longer than {SECONDS:g} s") from None
 
 
 @contextlib.contextmanager
