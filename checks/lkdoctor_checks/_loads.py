@@ -27,16 +27,23 @@ def groups(readings: Iterable[LoadReading]) -> Iterator[list[LoadReading]]:
 def limit(one: LoadReading, evidence: Evidence) -> Limit | None:
     """The limit of the server that judges this reading; None on LiveKit Cloud, whose limits are not known."""
     server = evidence.probes.server
-    if one.cloud or (server is not None and server.is_cloud):
+    measured = next((run.refused_load for run in evidence.probes if run.refused_load is not None), None)
+    if measured is None and (one.cloud or (server is not None and server.is_cloud)):
         return None
-    return limit_of(version(one, evidence) or None, one.target_load)
+    return limit_of(version(one, evidence) or None, one.target_load, measured)
 
 
 def version(one: LoadReading, evidence: Evidence) -> str:
     """The server's version: as it was said, else that of the only servers in the evidence; empty when not known."""
-    if one.server_version:
-        return one.server_version
+    return one.server_version or only_version(evidence)
+
+
+def only_version(evidence: Evidence) -> str:
+    """The version of the only servers in the evidence; empty when it is not known, or there are several."""
     known = {run.version for run in evidence.runs.all if run.version}
+    server = evidence.probes.server
+    if not known and server is not None:
+        return server.version
     return known.pop() if len(known) == 1 else ""
 
 

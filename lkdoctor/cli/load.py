@@ -76,6 +76,10 @@ class _Asked:
 @click.option("--threshold", type=float, help="The worker's own load_threshold, where its code sets one.")
 @click.option("--dev", is_flag=True, help="The worker runs in dev mode: it never calls itself full.")
 @click.option("--server-version", metavar="VERSION", help="The livekit-server [default: by the log, if one is given].")
+@click.option("--url", metavar="URL", help="Ask this server: lkdoctor's canary registers there and measures its limit.")
+@click.option("--project", metavar="NAME", help="The same for the server of this project of the `lk` command.")
+@options.key
+@options.secret
 @click.option("--target-load", type=float, help="`agents.target_load` of the server's livekit.yaml, if it is set.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="On stdout.")
 @click.option(
@@ -99,6 +103,10 @@ def command(
     threshold: float | None,
     dev: bool,
     server_version: str | None,
+    url: str | None,
+    project: str | None,
+    key: str | None,
+    secret: str | None,
     target_load: float | None,
     form: str,
     outputs: tuple[tuple[str, str], ...],
@@ -113,10 +121,11 @@ def command(
     A livekit-server refuses a worker from a certain load on, silently and without a second try. What that load is a share of
     differs by SDK version and host: of the whole machine, of a container's quota, of two CPUs that were taken for granted.
     lkdoctor runs the load function of the SDK itself beside the kernel's own counters, and explains the difference. Give the
-    server's log (PATHS) to learn its version, and whether dispatches were refused meanwhile.
+    server's log (PATHS) to learn its version, and whether dispatches were refused meanwhile; or --url, to measure the limit
+    there (as `lkdoctor probe` does: with a worker and a room of lkdoctor's own).
 
     Run it where the worker runs: in its container, with its Python. From outside, --pid looks at a worker's process as it
-    sees itself. Nothing is sent anywhere. `-o load.jsonl` keeps the measurements for `lkdoctor check`.
+    sees itself. Without --url nothing is sent anywhere. `-o load.jsonl` keeps the measurements for `lkdoctor check`.
 
     Exit status: 0 nothing found, 1 findings, 2 wrong usage, 3 the evidence cannot tell, 4 lkdoctor failed, 130 interrupted.
     """
@@ -124,6 +133,7 @@ def command(
     from lkdoctor.collect.load.measure import Known
     from lkdoctor.dispatch.rules import parse_version
     from lkdoctor.doctor.finding import Severity
+    from lkdoctor.redact import of_this_run
     from lkdoctor.report.build import Settings
 
     if server_version is not None and parse_version(server_version) is None:
@@ -135,8 +145,12 @@ def command(
     windows = 1 if watch is None else max(1, round(watch / seconds))
     known = Known(agent_name, threshold, dev, (server_version or "").removeprefix("v"), target_load)
     asked = _Asked(pythons, nodes, functions, pids, known, seconds, windows, quiet)
+    live = options.Live(bool(url or project), url, project, key, secret, probe=bool(url or project))
+    if secret is not None:
+        of_this_run().add(secret)
+    options.sensible(live, for_token=False)
     wish = pipeline.Wish(
-        paths, logs, quiet=quiet, settings=Settings(Severity[fail_on.upper()], allow_inconclusive=True)
+        paths, logs, quiet=quiet, live=live, settings=Settings(Severity[fail_on.upper()], allow_inconclusive=True)
     )
     documents = tuple(one for one in outputs if one[0] != "case")
     cases = tuple(path for kind, path in outputs if kind == "case")
@@ -176,7 +190,7 @@ def _collect(wish: Wish, asked: _Asked, cases: tuple[str, ...]) -> Collected:
     for one in asked.notes:
         output.hint(one)
     _write_cases(gathered, cases)
-    if not (wish.paths or wish.logs):
+    if not (wish.paths or wish.logs or wish.live.asked):
         stories = Stories(sources=gathered.notes, facts=gathered.facts)
         return pipeline.Collected(stories, ServerLogs([]), gathered, started_at, interrupt.asked)
     return pipeline.collect(wish, spare=cases, gathered=gathered)

@@ -18,8 +18,11 @@ class Limit(NamedTuple):
     words: str
 
 
-def limit_of(version: str | None, target_load: float | None = None) -> Limit:
-    """The limit of this server version; `target_load` is what its livekit.yaml says, where that is known."""
+def limit_of(version: str | None, target_load: float | None = None, measured: float | None = None) -> Limit:
+    """The limit of this server version; `target_load` is what its livekit.yaml says, `measured` the lowest load that a probe
+    saw refused, where these are known."""
+    if target_load is None and measured is not None:
+        return Limit(measured, measured, measured, f"{measured:g}, as lkdoctor's canary measured there")
     if target_load is not None and parse_version(version) is None:
         return Limit(target_load, target_load, target_load, f"`agents.target_load: {target_load:g}` in livekit.yaml")
     rules = headrooms(version)

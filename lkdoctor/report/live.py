@@ -75,10 +75,13 @@ def _document(one: object, redactor: Redactor) -> dict[str, Any]:
 def _reading(one: Fact, stories: Stories, redactor: Redactor) -> dict[str, Any]:
     """A measured load, with the version of the only server in the evidence where nobody said which one judges it."""
     known = {run.version for run in stories.runs if run.version}
+    if not known and stories.server is not None and stories.server.version:
+        known = {stories.server.version}
     found = _document(one, redactor)
     if not found["server_version"] and len(known) == 1:
         found["server_version"] = known.pop()
-    return found
+    measured = next((run.refused_load for run in stories.probes if run.refused_load is not None), None)
+    return found if measured is None else {**found, "measured_limit": measured}
 
 
 def connection(steps: Sequence[doc.Step], screen: Screen, *, verbose: bool) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from lkdoctor.dispatch.load import APART, LoadReading
-from lkdoctor.dispatch.load_rules import limit_of
+from lkdoctor.dispatch.load_rules import Limit, limit_of
 from lkdoctor.dispatch.metering import metering, share_of
 from lkdoctor.report.screen import Screen
 
@@ -20,8 +20,9 @@ _STYLES: Final = {"none": "bad", "not a number": "bad"}
 def lines(screen: Screen, loads: Sequence[Mapping[str, Any]]) -> list[str]:
     """The whole section from the report's `load`; empty without any."""
     text: list[str] = []
+    measured = next((one["measured_limit"] for one in loads if one.get("measured_limit") is not None), None)
     for group in grouped(msgspec.convert(one, LoadReading) for one in loads):
-        text += [*([""] if text else []), *_place(screen, group)]
+        text += [*([""] if text else []), *_place(screen, group, measured)]
     return text
 
 
@@ -33,22 +34,23 @@ def grouped(readings: Iterable[LoadReading]) -> list[list[LoadReading]]:
     return list(places.values())
 
 
-def _place(screen: Screen, readings: list[LoadReading]) -> list[str]:
+def _place(screen: Screen, readings: list[LoadReading], measured: float | None) -> list[str]:
     last = readings[-1]
     windows = len({one.at for one in readings})
     named = f', worker of "{last.agent_name}"' if last.agent_name else ""
     often = f", the last of {windows} times" if windows > 1 else ""
     text = [screen.paint(f"Load {_of(last)}{named} ({last.seconds:.1f} s{often})", "head")]
     text += screen.wrap(machine(last), "  ")
-    rows = [_row(group) for group in by_function(readings)]
+    limit = limit_of(last.server_version or None, last.target_load, measured)
+    rows = [_row(group, limit) for group in by_function(readings)]
     rows.append(
-        ["lkdoctor", f"{last.honest:.2f}", _headroom(last.honest, last), _range([one.honest for one in readings], ""), _own(last)]
+        ["lkdoctor", f"{last.honest:.2f}", _headroom(last.honest, last, limit), _range([one.honest for one in readings], ""), _own(last)]
     )  # fmt: skip
     if windows == 1:
         rows = [[*row[:3], row[4]] for row in rows]
     heads = ["measured by", "load", "headroom", *(["from … to"] if windows > 1 else []), "is a share of"]
     text += screen.table(heads, rows, (), _STYLES)
-    text += screen.wrap(_limit(last), "  ")
+    text += screen.wrap(_limit(last, limit), "  ")
     for group in by_function(readings):
         for why in apart(group[-1]):
             text += screen.wrap(f"{group[-1].measures}: {why}", "  - ")
@@ -90,14 +92,14 @@ def by_function(readings: Iterable[LoadReading]) -> list[list[LoadReading]]:
     return list(found.values())
 
 
-def _row(readings: list[LoadReading]) -> list[str]:
+def _row(readings: list[LoadReading], limit: Limit) -> list[str]:
     last = readings[-1]
     how = {"rule": " (by its rule)", "function": " (yours)"}.get(last.by, "")
     loads = [one.load for one in readings if one.load is not None]
     shown = (
         "not a number" if last.not_a_number else (last.error and "failed") if last.load is None else f"{last.load:.2f}"
     )
-    return [f"{last.measures}{how}", shown, _headroom(last.load, last), _range(loads, ""), _share(last)]
+    return [f"{last.measures}{how}", shown, _headroom(last.load, last, limit), _range(loads, ""), _share(last)]
 
 
 def _range(loads: list[float], none: str) -> str:
@@ -128,17 +130,15 @@ def _own(one: LoadReading) -> str:
     return f"the larger of: what everybody uses of {one.own_cpus} CPUs, what the group uses of its {one.quota:g}"
 
 
-def _headroom(load: float | None, one: LoadReading) -> str:
-    limit = limit_of(one.server_version or None, one.target_load).load
-    if load is None or limit is None or one.cloud:
+def _headroom(load: float | None, one: LoadReading, limit: Limit) -> str:
+    if load is None or limit.load is None or one.cloud:
         return ""
-    return f"{limit - load:.2f}" if load < limit else "none"
+    return f"{limit.load - load:.2f}" if load < limit.load else "none"
 
 
-def _limit(one: LoadReading) -> str:
+def _limit(one: LoadReading, limit: Limit) -> str:
     if one.cloud:
         return "LiveKit Cloud hosts this worker: its limits are not those of the open-source server, and are not known."
-    limit = limit_of(one.server_version or None, one.target_load)
     own = one.own_threshold
     worker = (
         ""
