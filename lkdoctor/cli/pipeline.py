@@ -17,13 +17,13 @@ from lkdoctor.collect.case import CaseInputs, read_other
 from lkdoctor.collect.gathered import Gap, Gathered
 from lkdoctor.collect.server_log import LogInput, ServerLogs
 from lkdoctor.collect.snapshot.case_file import recorded_gaps
-from lkdoctor.collect.worker_log import WorkerLogs
+from lkdoctor.collect.worker_log import Marker, WorkerLogs
 from lkdoctor.config import ConfigFile
 from lkdoctor.dispatch.connection import server_ahead
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import READ_KINDS, SourceNote, Stories, Wanted
 from lkdoctor.dispatch.stories import KEEP, join
-from lkdoctor.dispatch.worker_facts import UTC, Said, WorkerEvent
+from lkdoctor.dispatch.worker_facts import UTC, DeclaredMarker, Said, WorkerEvent
 from lkdoctor.dispatch.worker_side import attach
 from lkdoctor.doctor import engine, loader
 from lkdoctor.doctor.evidence import Evidence
@@ -115,7 +115,14 @@ def collect(wish: Wish, spare: Iterable[str] = (), gathered: Gathered | None = N
         target = learn(wish, inputs, gathered, interrupt)
         # The logs come last: what the API listed a moment ago stands in them then.
         logs, stories = _read(wish, inputs, gathered, interrupt)
-        worker_logs = WorkerLogs(inputs.worker_logs, jobs=wish.jobs, progress=lambda *_: interrupt.stop())
+        markers = tuple(Marker(one.name, one.regex) for one in wish.config.config.markers)
+        for marker in markers:
+            gathered.add(
+                DeclaredMarker(name=marker.name, regex=marker.regex, place=Place(wish.config.name, path="markers"))
+            )
+        worker_logs = WorkerLogs(
+            inputs.worker_logs, jobs=wish.jobs, progress=lambda *_: interrupt.stop(), markers=markers
+        )
         said = interrupt.watch(worker_logs.events()) if inputs.worker_logs else ()
         attach(stories, (one for one in said if _said_within(wish, one)))
         stories.sources += worker_logs.notes or [

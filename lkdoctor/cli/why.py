@@ -34,11 +34,15 @@ def command(
     participant's identity. With --url the live server is asked too, as `lkdoctor check` does. Exit status: 0, or 2 when the evidence does not know it.
     """
     from lkdoctor.cli import output, pipeline
+    from lkdoctor.cli.plan import read_config
     from lkdoctor.redact import mask
     from lkdoctor.report.why import Story, UnknownSubjectError
 
     options.sensible(live, for_token=False)
-    wish = pipeline.Wish(paths, logs, since, until, jobs, keep_all=True, live=live, worker_logs=worker_logs)
+    wish = pipeline.Wish(
+        paths, logs, since, until, jobs, keep_all=True, live=live, worker_logs=worker_logs,
+        config=read_config(paths, None),
+    )  # fmt: skip
     try:
         collected = pipeline.collect(wish)
         report = pipeline.report(collected, wish)

@@ -17,6 +17,7 @@ import msgspec
 
 from lkdoctor.config.lines import KeyPath, lines_of
 from lkdoctor.config.tables import FILE, Config, Table
+from lkdoctor.patterns import trouble
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -237,8 +238,10 @@ def _senseless(config: Config) -> Iterator[tuple[KeyPath, str]]:
                 near = difflib.get_close_matches(name, names, 1, 0.6)
                 meant = f'; did you mean "{near[0]}"?' if near else f'; add [[agents]] with name = "{name}"'
                 yield at, f'"{name}" is no agent of this file{meant}'
+    named: set[str] = set()
     for number, marker in enumerate(config.markers):
-        try:
-            re.compile(marker.regex)
-        except re.error as error:
-            yield ("markers", number, "regex"), f"`regex` is no regular expression: {error}"
+        if marker.name in named:
+            yield ("markers", number, "name"), f'there are two markers "{marker.name}"; give each a name of its own'
+        named.add(marker.name)
+        if words := trouble(marker.regex):
+            yield ("markers", number, "regex"), f"`regex` {words}"

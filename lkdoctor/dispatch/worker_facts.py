@@ -10,11 +10,20 @@ import enum
 
 import msgspec
 
-from lkdoctor.dispatch.facts import Place
+from lkdoctor.dispatch.facts import Fact, Place
 
 UTC = "utc"  # Unix seconds
 LOCAL = "local"  # Unix seconds of a local time, as if it were UTC
 DAYTIME = "daytime"  # seconds of a local day; a day more after each midnight
+
+
+class DeclaredMarker(Fact, frozen=True, kw_only=True):
+    """A line of the application's own that the user wants to see, as lkdoctor.toml declares it."""
+
+    SOURCES = ("intentions",)
+
+    name: str
+    regex: str
 
 
 class Said(enum.IntEnum):
@@ -61,6 +70,8 @@ class Said(enum.IntEnum):
     LINKED = 54  # RoomIO linked to participant
     SHARED_ROOM = 55  # pre-connect audio handler … already registered, text stream handler … already set
     SESSION_CLOSING = 56  # closing agent session due to participant disconnect
+    # -- the application -----------------------------------------------------------------------------------------------
+    MARKED = 60  # a line of the program's own, with a marker that was declared
     # -- the evidence itself -------------------------------------------------------------------------------------------
     ANY_LINE = 90  # a record of no interest; one each of a stream's first and last carries its time
 
@@ -101,3 +112,4 @@ class WorkerEvent(msgspec.Struct, frozen=True):
     level: str
     sdk: str
     fields: WorkerFields
+    marks: tuple[str, ...] = ()  # names of the application's markers in this line, of whatever kind it is

@@ -51,6 +51,17 @@ class Failing:
 
 
 @dataclass(slots=True)
+class Marks:
+    """How often one of the application's markers stands in a log, and where: its first lines and its last one."""
+
+    count: int = 0
+    first_at: float | None = None
+    last_at: float | None = None
+    named: bool = False  # a line names the job itself; else it was told by time: no other job was open
+    places: list[Place] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class WorkerRun:
     """One life of a worker's program, from its start (or the start of its log) to its end."""
 
@@ -80,6 +91,8 @@ class WorkerRun:
     port_taken: str = ""
     jobs: list[WorkerJob] = field(default_factory=list)
     proof: list[Place] = field(default_factory=list)  # its registration, its drain, its end
+    marks: dict[str, Marks] = field(default_factory=dict)  # the application's, of which no job can be told
+    production: bool | None = None  # `start` (JSON in UTC) and not `dev`; None: its log does not tell
 
     @property
     def name(self) -> str:
@@ -126,6 +139,7 @@ class WorkerJob:
     session_closed_at: float | None = None  # because the one that it listened to had left
     left_by: str = ""  # that one
     shared: dict[Place, str] = field(default_factory=dict)  # warnings of a second session on one room connection
+    marks: dict[str, Marks] = field(default_factory=dict)  # the application's, by name
     last_at: float | None = None
     known: bool = False  # the server's log or API tells of it, too
     came: bool | None = None  # did its agent come into the room, by the server's word; None: not known
@@ -148,6 +162,7 @@ class WorkerJob:
             or self.exiting_at is not None
             or self.linked
             or self.shared
+            or any(one.named for one in self.marks.values())
         )
 
     @property

@@ -13,12 +13,13 @@ from typing import Final
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import After, Certainty, Dispatch, Launch, Origin, Outcome, Stories, WorkerSession
 from lkdoctor.dispatch.worker_facts import UTC, Said, WorkerEvent, WorkerFields
-from lkdoctor.dispatch.worker_model import MOST_PROOF, Failing, Full, Trying, WorkerJob, WorkerRun
+from lkdoctor.dispatch.worker_model import MOST_PROOF, Failing, Full, Marks, Trying, WorkerJob, WorkerRun
 
 QUARTER: Final = 900.0  # s: zones differ by whole quarters of an hour
 AGREE: Final = 20.0  # s by which two ids that both logs name may differ in what they say of the clocks
 APART: Final = 5.0  # s; a smaller difference of two clocks that name their zone is no difference
 OWN: Final = "lkdoctor-"
+MOST_OPEN: Final = 64  # jobs of one worker that may be open at once
 
 
 def attach(stories: Stories, events: Iterable[WorkerEvent]) -> None:
@@ -117,8 +118,9 @@ class _Runs:
             self.clock.setdefault(id(run), event.clock)
             run.first_at = at if run.first_at is None else min(run.first_at, at)
             run.last_at = at if run.last_at is None else max(run.last_at, at)
-        if event.sdk and event.what is not Said.ANY_LINE:
+        if event.sdk and event.what not in (Said.ANY_LINE, Said.MARKED):
             run.sdk = event.sdk
+            run.production = event.clock == UTC
         fields = event.fields
         run.version = fields.version or run.version
         if event.what is Said.STARTING:
@@ -127,6 +129,10 @@ class _Runs:
             run.ready_at = at
         elif event.what is Said.STOPPING:
             run.stopped_at = at
+        if event.marks:
+            self._marked(run, event, fields)
+        if event.what is Said.MARKED:
+            return
         handler = self._handlers.get(event.what)
         if handler is not None:
             handler(run, event, fields)
@@ -197,6 +203,26 @@ class _Runs:
         failing.where = fields.where or failing.where
         _keep(failing.proof, event.place)
 
+    def _marked(self, run: WorkerRun, event: WorkerEvent, fields: WorkerFields) -> None:
+        """Lines of the program itself. One that names no job is the only open job's, if there is just one."""
+        job = self._job(run, fields) if fields.job_id else None
+        named = job is not None
+        if job is None:
+            open_jobs = [one for one in run.jobs[-MOST_OPEN:] if _open(one)]
+            job = open_jobs[0] if len(open_jobs) == 1 else None
+        else:
+            job.room = fields.room or job.room
+            job.room_id = fields.room_id or job.room_id
+        marks = run.marks if job is None else job.marks
+        for name in event.marks:
+            one = marks.setdefault(name, Marks())
+            one.count += 1
+            one.named = one.named or named
+            at = event.at
+            one.first_at = at if one.first_at is None else one.first_at
+            one.last_at = at if at is not None else one.last_at
+            _keep(one.places, event.place)
+
     # -- its jobs ------------------------------------------------------------------------------------------------------
 
     def _job(self, run: WorkerRun, fields: WorkerFields) -> WorkerJob | None:
@@ -264,6 +290,12 @@ class _Runs:
             job.shared[event.place] = fields.error
 
 
+def _open(job: WorkerJob) -> bool:
+    """Can it still print something?"""
+    over = job.exiting_at is not None or job.crashed or job.no_answer or job.timed_out_at is not None
+    return not (over or job.draining or job.request_error or job.no_process)
+
+
 def _keep(proof: list[Place], place: Place) -> None:
     """Keep the first few places and the last one."""
     if len(proof) >= MOST_PROOF:
@@ -299,7 +331,8 @@ def _date(run: WorkerRun, clock: str, stories: Stories, launches: _Launches) -> 
 
 def _shift(run: WorkerRun, by: float) -> None:
     run.ahead = -by
-    owners: list[WorkerRun | Trying | Full | WorkerJob | Failing] = [run, *run.trying, *run.full, *run.jobs]
+    owners: list[WorkerRun | Trying | Full | WorkerJob | Failing | Marks] = [run, *run.trying, *run.full, *run.jobs]
+    owners += [*run.marks.values(), *(one for job in run.jobs for one in job.marks.values())]
     owners += [run.failing] if run.failing is not None else []
     for owner in owners:
         for name in owner.__dataclass_fields__:

@@ -16,7 +16,7 @@ from lkdoctor.doctor import fingerprint, gate
 from lkdoctor.doctor.engine import Diagnosis
 from lkdoctor.redact import Redactor, of_this_run
 from lkdoctor.report import json_v1 as doc
-from lkdoctor.report import live
+from lkdoctor.report import live, markers
 from lkdoctor.report.many import Make, Many
 from lkdoctor.report.suppress import LeftOut
 
@@ -167,6 +167,7 @@ def build(
         gaps=[writer.mask(one) for one in run.gaps],
         reminders=[writer.mask(one) for one in run.reminders],
         credentials={what: writer.mask(origin) for what, origin in run.credentials.items()},
+        markers=markers.rows(stories, redactor),
         **live.sections(stories, run.url, redactor),
     )
 

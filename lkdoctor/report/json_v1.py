@@ -275,8 +275,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The whole document.
 
     `gaps` is what was asked for and could not be learned; `reminders` what of `lkdoctor.toml` has ended; `credentials` says
-    where url, key and secret came from, never what they are. `probes`, `talks` (watched rooms), `tokens` and `load` are as
-    their checks see them.
+    where url, key and secret came from, never what they are. `probes`, `talks` (watched rooms), `tokens`, `load` and
+    `endpoints` are as their checks see them. `markers` are the application's own lines, a row a job.
     """
 
     schema: Literal["lkdoctor.report/v1"] = SCHEMA
@@ -304,6 +304,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     talks: list[dict[str, Any]] = []
     tokens: list[ShownToken] = []
     load: list[dict[str, Any]] = []
+    endpoints: list[dict[str, Any]] = []
+    markers: list[dict[str, Any]] = []
 
 
 def encode(report: Report) -> bytes:

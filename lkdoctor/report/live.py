@@ -13,6 +13,7 @@ from lkdoctor.dispatch.connection import Step
 from lkdoctor.dispatch.facts import Fact
 from lkdoctor.dispatch.load import LoadReading
 from lkdoctor.dispatch.model import Stories
+from lkdoctor.dispatch.worker_http import SILENT, WorkerEndpoint
 from lkdoctor.redact import Redactor
 from lkdoctor.report import json_v1 as doc
 from lkdoctor.report import talks, tokens
@@ -34,8 +35,9 @@ def sections(stories: Stories, url: str, redactor: Redactor) -> dict[str, Any]:
     """The members of the report that only live evidence fills, by name; `url` is the server that was asked, if any."""
     readings = stories.facts.get(LoadReading, [])
     watched = talks.documents(stories.facts)
+    endpoints = stories.facts.get(WorkerEndpoint, [])
     told_more = stories.server or stories.steps or stories.probes or stories.tokens
-    if not (url or told_more or readings or watched):
+    if not (url or told_more or readings or watched or endpoints):
         return {}
     told = stories.server
     server = doc.Server(**redactor.mask_all(asdict(told))) if told else doc.Server(redactor.mask(url)) if url else None
@@ -45,8 +47,27 @@ def sections(stories: Stories, url: str, redactor: Redactor) -> dict[str, Any]:
         "probes": [_document(one, redactor) for one in stories.probes],
         "load": [_reading(one, stories, redactor) for one in readings],
         "talks": redactor.mask_all(watched),
+        "endpoints": [redactor.mask_all(_plain(one)) for one in endpoints],
         "tokens": [tokens.shown(one, tokens.version_of(one, stories), redactor) for one in stories.tokens],
     }
+
+
+def _plain(one: Fact) -> dict[str, Any]:
+    """The fact's fields, without the place where it stands."""
+    fields: dict[str, Any] = msgspec.to_builtins(one)
+    return {key: value for key, value in fields.items() if key not in ("place", "fact")}
+
+
+def endpoints(found: Sequence[dict[str, Any]], screen: Screen) -> list[str]:
+    """What workers' own endpoints said, a line each; what is no worker stands among the gaps."""
+    told = [msgspec.convert(one, WorkerEndpoint) for one in found]
+    shown = [one for one in told if one.worker or one.trouble == SILENT]
+    if not shown:
+        return []
+    return [
+        screen.paint(f"Workers asked ({len(shown):,})", "head"),
+        *(line for one in shown for line in screen.wrap(one.told(), "  ", "    ")),
+    ]
 
 
 def _step(one: Step, redactor: Redactor) -> doc.Step:

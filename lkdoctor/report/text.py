@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from lkdoctor.report import live, load, probes, talks, tokens
+from lkdoctor.report import live, load, markers, probes, talks, tokens
 from lkdoctor.report.json_v1 import Dispatch, Finding, Fix, Proof, Question, Report
 from lkdoctor.report.many import bare
 from lkdoctor.report.roster import worker_table
@@ -83,6 +83,7 @@ class Text:
             self._open(),
             self._dispatches(),
             self._workers(),
+            markers.lines(self.screen, self.report.markers, verbose=self.verbose),
             *self._live(),
             *([] if infos_first else [self._worth_knowing(infos)]),
             self._inputs(),
@@ -282,6 +283,7 @@ class Text:
         report = self.report
         return [
             live.server(report.server, report.credentials, self.screen, {one.server_version for one in report.sources}),
+            live.endpoints(report.endpoints, self.screen),
             live.connection(report.connection, self.screen, verbose=self.verbose),
             probes.lines(self.screen, report.probes),
             load.lines(self.screen, report.load),

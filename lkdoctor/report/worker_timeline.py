@@ -76,6 +76,10 @@ def _job(job: WorkerJob) -> Iterator[Happening]:
         yield tell(job.returned_at, "the entrypoint returned without connecting", "job task completed", bad=True)
     for at, identity in job.linked:
         yield tell(at, f"a session of job {job.job_id} listens to {identity}", "RoomIO linked")
+    for name, one in job.marks.items():
+        often = f" ({one.count:,} times)" if one.count > 1 else ""
+        at = one.first_at if job.run.dated else None
+        yield Happening(at, f"job {job.job_id} logged the marker {name}{often}", tags, tuple(one.places[:1]))
     if job.memory_kill:
         yield tell(job.last_at, job.memory_kill, "exceeded memory limit", bad=True)
     if job.crashed:

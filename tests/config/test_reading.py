@@ -53,7 +53,7 @@ def test_lines_are_right_where_values_span_lines_and_tables_stand_inside_each_ot
     file = parsed(
         '# a comment\nserver = {url = "ws://x", version = "1.13.5"}\n\n[[agents]]\nname = """a"""\n[[agents]]\n'
         'name = "b" # [[agents]]\n[[rooms]]\npattern = "x-*"\nagents = [\n  "a",\n  # [rooms]\n  "b",\n]\n'
-        '[rooms.roles]\n"the driver" = "a"\n[[markers]]\nname = """\n[[rooms]]\n"""\nregex = \'x\'\n'
+        '[rooms.roles]\n"the driver" = "a"\n[[markers]]\nname = """\n[[rooms]]\n"""\nregex = \'xyz\'\n'
     )
     wanted = {
         ("server", "version"): 2,

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from lkdoctor.collect.worker_log.logs import WorkerLogs, is_worker_log
+from lkdoctor.collect.worker_log.marking import Marker
 
-__all__ = ["WorkerLogs", "is_worker_log"]
+__all__ = ["Marker", "WorkerLogs", "is_worker_log"]

@@ -9,6 +9,7 @@ from lkdoctor.collect.log.dialect import MORE, Lines, More, Seen
 from lkdoctor.collect.log.forms import form_of
 from lkdoctor.collect.log.wrappers import Form, Peeled, ansi, journald_json, peel
 from lkdoctor.collect.worker_log.fields import fields_of
+from lkdoctor.collect.worker_log.marking import JOB, Marking
 from lkdoctor.collect.worker_log.messages import KINDS, TRACED, kind_of
 from lkdoctor.collect.worker_log.records import NODE, Record, begins, parse, rest_of, unfinished
 from lkdoctor.dispatch.worker_facts import DAYTIME, LOCAL, UTC, Said, WorkerEvent, WorkerFields
@@ -18,6 +19,7 @@ _MOST_BYTES: Final = 128 * 1024
 _HALF_DAY: Final = 43_200.0
 _DAY: Final = 86_400.0
 _NO_FIELDS: Final = WorkerFields()
+_OWN_LOGGER: Final = "lkdoctor.worker"
 
 
 class Head(NamedTuple):
@@ -35,8 +37,9 @@ class WorkerLines(Lines[WorkerEvent]):
 
     info_words = (b"INFO", b"DEBUG", b'"level":30', b'"level":20', b'\\"level\\":30', b'\\"level\\":20')
 
-    def __init__(self, chain: Chain, stream: str) -> None:
+    def __init__(self, chain: Chain, stream: str, marking: Marking | None = None) -> None:
         super().__init__(chain, stream)
+        self.marking = marking or Marking()
         self.clock = ""  # that of the first record; Node mixes records of another clock in (`lk-rtc`)
         self.sdks: dict[str, str] = {}  # sdk -> the last version that it named
         self._day = 0  # midnights seen, where only the time of day is printed
@@ -61,11 +64,13 @@ class WorkerLines(Lines[WorkerEvent]):
         return lost if lost is not None and lost.lost else None
 
     def read(self, line: bytes, literal: int, start: int, end: int, offset: int) -> WorkerEvent | More | None:  # noqa: ARG002
-        if KINDS[literal] is Said.PORT_TAKEN:
+        if literal < len(KINDS) and KINDS[literal] is Said.PORT_TAKEN:
             return self._bare(line, start, offset)
+        # journald hides words in lists of bytes: a marker may be in any of them.
+        marked = literal >= len(KINDS) or (KINDS[literal] is Said.ANY_LINE and bool(self.marking.markers))
         peeled = self.inside(line)
         if peeled is None:
-            return None
+            return self._marked_line(line, offset) if marked else None
         if peeled.lost:
             self.count(peeled.lost)
             return None
@@ -73,14 +78,38 @@ class WorkerLines(Lines[WorkerEvent]):
             return MORE
         goes_on = unfinished(peeled.payload)
         if goes_on is not False:
-            return MORE if goes_on else None
+            return MORE if goes_on or marked else None
         record = parse([peeled.payload])
-        if record is None or not record.of_sdk:
+        if record is None:
             return None
-        what = kind_of(record.message)
+        what = kind_of(record.message) if record.of_sdk else None
         if not record.whole or (what in TRACED and peeled.payload[:1] != b"{"):
             return MORE
-        return None if what is None else self.event(what, record, offset, peeled.service)
+        return self._told(what, record, [peeled.payload], offset, peeled.service)
+
+    def _told(
+        self, what: Said | None, record: Record, payloads: list[bytes], offset: int, service: str
+    ) -> WorkerEvent | None:
+        """The event of a record of the SDK's, of one with a marker, or of both at once."""
+        marks: tuple[str, ...] = ()
+        if self.marking.markers or record.logger == _OWN_LOGGER:
+            marks = self.marking.of((record.message, payloads[0].decode("utf-8", "replace")))
+        if what is None and not marks:
+            return None
+        return self.event(Said.MARKED if what is None else what, record, offset, service, marks)
+
+    def _marked_line(self, line: bytes, offset: int) -> WorkerEvent | None:
+        """What the program printed by itself, without a record around it: it has no time, and a job only if it names one."""
+        peeled = (peel(line, self.form) if self.form else None) or Peeled(line)
+        text = (ansi(peeled.payload) or peeled).payload.decode("utf-8", "replace").strip()
+        marks = self.marking.of((text,))
+        if not marks:
+            return None
+        job = JOB.search(text)
+        fields = WorkerFields(job_id=job[0]) if job is not None else _NO_FIELDS
+        self.records += 1
+        stream = self.stream_of(peeled.service)
+        return WorkerEvent(Said.MARKED, None, "", self._chain.place(offset), stream, "", "", fields, marks)
 
     def gather(
         self, buffer: bytearray, line: bytes, first: int, stop: int, limit: int, final: bool, base: int
@@ -122,8 +151,10 @@ class WorkerLines(Lines[WorkerEvent]):
                     break
                 payloads.append(part.payload)
         record = parse(payloads)
-        what = None if record is None or not record.of_sdk else kind_of(record.message)
-        return None if what is None or record is None else self.event(what, record, base + first, peeled.service)
+        if record is None:
+            return None
+        what = kind_of(record.message) if record.of_sdk else None
+        return self._told(what, record, payloads, base + first, peeled.service)
 
     def _bare(self, line: bytes, start: int, offset: int) -> WorkerEvent | None:
         """Node's last words when its port is taken: `Error: listen EADDRINUSE: address already in use 127.0.0.1:8081`."""
@@ -153,12 +184,12 @@ class WorkerLines(Lines[WorkerEvent]):
         at = head.at if head.timed else None
         return self._made(Said.ANY_LINE, at, head.clock, head.level, head.sdk, _NO_FIELDS, offset, service)
 
-    def event(self, what: Said, record: Record, offset: int, service: str) -> WorkerEvent:
+    def event(self, what: Said, record: Record, offset: int, service: str, marks: tuple[str, ...] = ()) -> WorkerEvent:
         """The event of a record, noted in the spans."""
         fields = fields_of(what, record)
-        if fields.version or record.sdk not in self.sdks:
+        if record.of_sdk and (fields.version or record.sdk not in self.sdks):
             self.sdks[record.sdk] = fields.version or self.sdks.get(record.sdk, "")
-        return self._made(what, record.at, record.clock, record.level, record.sdk, fields, offset, service)
+        return self._made(what, record.at, record.clock, record.level, record.sdk, fields, offset, service, marks)
 
     def _made(
         self,
@@ -170,6 +201,7 @@ class WorkerLines(Lines[WorkerEvent]):
         fields: WorkerFields,
         offset: int,
         service: str,
+        marks: tuple[str, ...] = (),
     ) -> WorkerEvent:
         place = self._chain.place(offset)
         self.clock = self.clock or clock
@@ -189,7 +221,7 @@ class WorkerLines(Lines[WorkerEvent]):
         if level in ("info", "debug", "dev", "trace"):
             self.info_seen = True
         self.records += 1
-        return WorkerEvent(what, at, clock, place, self.stream_of(service), level, sdk, fields)
+        return WorkerEvent(what, at, clock, place, self.stream_of(service), level, sdk, fields, marks)
 
 
 def coloured_form_of(line: bytes) -> tuple[Form, Peeled] | None:

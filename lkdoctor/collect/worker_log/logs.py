@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from ahocorasick_rs import BytesAhoCorasick
@@ -17,7 +17,8 @@ from lkdoctor.collect.log.reader import CHUNK_BYTES, StreamReader
 from lkdoctor.collect.log.source import LogInput
 from lkdoctor.collect.server_log.sniff import looks_like
 from lkdoctor.collect.worker_log.lines import WorkerLines, unwrapped
-from lkdoctor.collect.worker_log.messages import AUTOMATON, kind_of
+from lkdoctor.collect.worker_log.marking import Marker, Marking
+from lkdoctor.collect.worker_log.messages import automaton, kind_of
 from lkdoctor.collect.worker_log.records import NODE, begins, parse
 from lkdoctor.dispatch.model import SourceNote
 from lkdoctor.dispatch.worker_facts import DAYTIME, LOCAL, WorkerEvent
@@ -30,15 +31,24 @@ _LOOKED_AT: Final = 400  # lines of a file's head
 class WorkerDialect(Dialect[WorkerEvent]):
     """Records of livekit-agents and @livekit/agents."""
 
+    def __init__(self, markers: tuple[Marker, ...] = ()) -> None:
+        self.markers = markers
+        self._automaton: BytesAhoCorasick | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"markers": self.markers, "_automaton": None}  # each process builds its own
+
     kind = "worker_log"
     search_back = 64 * 1024  # pino's message stands last, behind whole stacks
 
     @property
     def automaton(self) -> BytesAhoCorasick:
-        return AUTOMATON
+        if self._automaton is None:
+            self._automaton = automaton(Marking(self.markers).literals())
+        return self._automaton
 
     def lines(self, chain: Chain, stream: str) -> WorkerLines:
-        return WorkerLines(chain, stream)
+        return WorkerLines(chain, stream, Marking(self.markers))
 
     def notes(self, reader: StreamReader[WorkerEvent]) -> tuple[list[SourceNote], list[WorkerEvent]]:
         return notes_of(reader), []
@@ -54,7 +64,7 @@ class WorkerDialect(Dialect[WorkerEvent]):
 
 
 class WorkerLogs(Logs[WorkerEvent]):
-    """The worker logs of one run; the arguments are those of `Logs`.
+    """The worker logs of one run; the arguments are those of `Logs`, and the application's own markers.
 
     There is no `since` and no `until`: the clock of a worker's log may not be the one that they are meant in.
     """
@@ -66,8 +76,9 @@ class WorkerLogs(Logs[WorkerEvent]):
         jobs: int | None = None,
         progress: Callable[[int, int | None], None] | None = None,
         chunk_bytes: int = CHUNK_BYTES,
+        markers: tuple[Marker, ...] = (),
     ) -> None:
-        super().__init__(WorkerDialect(), paths, jobs=jobs, progress=progress, chunk_bytes=chunk_bytes)
+        super().__init__(WorkerDialect(markers), paths, jobs=jobs, progress=progress, chunk_bytes=chunk_bytes)
 
 
 def is_worker_log(head: bytes) -> bool:
@@ -119,6 +130,7 @@ def notes_of(reader: StreamReader[WorkerEvent]) -> list[SourceNote]:
         note.notes.append("its times name no zone")
     elif parser.clock == DAYTIME:
         note.notes.append("its times name neither day nor zone")
+    note.notes += [f"the marker {name!r} took too long on a line and was given up" for name in parser.marking.slow]
     if reader.order.steps_back:
         note.notes.append(
             f"the clock steps back {reader.order.steps_back} time(s); the order of the file was kept there"

@@ -6,6 +6,7 @@ be looked for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from ahocorasick_rs import BytesAhoCorasick, MatchKind
@@ -85,8 +86,16 @@ _JOURNALD: Final = (b'"MESSAGE":null', b'"MESSAGE":[')
 LITERALS: Final[tuple[bytes, ...]] = (*(text.encode() for text in MESSAGES), *_JOURNALD)
 KINDS: Final[tuple[Said, ...]] = (*MESSAGES.values(), *(Said.ANY_LINE for _ in _JOURNALD))
 
-#: LeftmostFirst, as for the server's log: the order above decides, so that longer texts stand before their beginnings.
-AUTOMATON: Final = BytesAhoCorasick(list(LITERALS), matchkind=MatchKind.LeftmostFirst)
+
+def automaton(more: Sequence[bytes] = ()) -> BytesAhoCorasick:
+    """What finds `LITERALS`, and `more` behind them.
+
+    LeftmostFirst, as for the server's log: the order decides, so that longer texts stand before their beginnings.
+    """
+    return BytesAhoCorasick([*LITERALS, *more], matchkind=MatchKind.LeftmostFirst)
+
+
+AUTOMATON: Final = automaton()
 
 
 _HEAD: Final = 6  # characters; no text is shorter
