@@ -174,7 +174,8 @@ def inputs_of(wish: Wish, spare: Iterable[str] = ()) -> CaseInputs:
     for one in (*inputs.server_logs, *inputs.worker_logs, *inputs.readable):
         if one.path is not None and os.path.realpath(one.path) in written:
             raise InputError(f"-o would overwrite {one.name}, which is evidence; write the report to another file")
-    if not (inputs.server_logs or inputs.worker_logs or inputs.readable or wish.tokens or _looks_live(wish)):
+    known = inputs.server_logs or inputs.worker_logs or inputs.readable or wish.config.name
+    if not (known or wish.tokens or _looks_live(wish)):
         raise InputError(_nothing(wish, inputs))
     return inputs
 
@@ -191,6 +192,10 @@ def learn(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interru
         InputError: the live server's address or key is missing or unusable; a token cannot be read.
     """
     read_other(inputs, gathered)
+    if wish.config.name:
+        from lkdoctor.collect.intentions import add_intentions
+
+        add_intentions(wish.config, gathered)
     gathered.snapshots = [one for one in gathered.snapshots if _within(wish, one.at)]
     target = None
     gathered.gaps += recorded_gaps(wish.paths)

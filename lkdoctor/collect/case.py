@@ -17,7 +17,7 @@ from typing import Final
 
 from lkdoctor.collect.extras import Extra, read_extras
 from lkdoctor.collect.gathered import Gathered
-from lkdoctor.collect.kinds import BY_NAME, kind_of_name
+from lkdoctor.collect.kinds import BY_NAME, PROJECT, kind_of_name
 from lkdoctor.collect.log.source import LogInput, open_input
 from lkdoctor.collect.server_log.sniff import looks_like, sniff
 from lkdoctor.collect.worker_log.logs import is_worker_log
@@ -49,6 +49,8 @@ class CaseInputs:
     server_logs: list[LogInput] = field(default_factory=list)
     worker_logs: list[LogInput] = field(default_factory=list)
     extras: list[Extra] = field(default_factory=list)  # what is read besides: `read_other`
+    project: list[Extra] = field(default_factory=list)  # configuration files, read together
+    chosen: list[str] = field(default_factory=list)  # names of those of them that were named one by one
     others: list[SourceNote] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     _seen: set[tuple[str, str]] = field(default_factory=set)
@@ -84,7 +86,7 @@ class CaseInputs:
     @property
     def readable(self) -> list[LogInput]:
         """The files besides server logs that are read."""
-        return [one.given for one in self.extras]
+        return [one.given for one in (*self.extras, *self.project)]
 
     @contextlib.contextmanager
     def _noting(self, path: str | Path) -> Iterator[None]:
@@ -139,6 +141,11 @@ class CaseInputs:
         if kind in BY_NAME and BY_NAME[kind].read:
             self.extras.append(Extra(given, kind))
             return
+        if kind in PROJECT and given.path is not None:
+            self.project.append(Extra(given, kind))
+            if not by_chance:
+                self.chosen.append(given.name)
+            return
         note = SourceNote(given.name, kind, bytes=given.size_on_disk)
         if kind == "unknown" and not by_chance:  # what merely lies in a folder was not meant to be read
             note.unusable = f"no evidence that this version reads; it looks like {looks}"
@@ -148,8 +155,12 @@ class CaseInputs:
 
 
 def read_other(inputs: CaseInputs, gathered: Gathered) -> None:
-    """Read what `inputs` holds besides logs into `gathered`: API exchanges, connection steps, probes, tokens."""
+    """Read what `inputs` holds besides logs into `gathered`: API exchanges, connection steps, probes, tokens, settings."""
     read_extras(inputs.extras, gathered)
+    if inputs.project:
+        from lkdoctor.collect.config.project import read_projects  # noqa: PLC0415 - most runs read no project
+
+        read_projects(inputs.project, gathered, os.environ, inputs.chosen)
 
 
 def _plain(text: str | Path) -> LogInput:

@@ -74,9 +74,21 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
         "lkdoctor.collect.token:read_token_file",
         whole=True,
     ),
+    FileKind("config", _jsonl("config"), facts=("lkdoctor.dispatch.settings:Setting",), file="config.jsonl"),
+    FileKind(
+        "intentions",
+        _jsonl("intentions"),
+        facts=tuple(f"lkdoctor.dispatch.intentions:Planned{one}" for one in ("Server", "Agent", "Room")),
+        file="intentions.jsonl",
+    ),
+    FileKind(
+        "lkdoctor_toml", re.compile(r"lkdoctor\.toml$"), "lkdoctor.collect.intentions:read_intentions", whole=True
+    ),
     FileKind("host", re.compile(r"host\.json$")),
     FileKind("containers", re.compile(r"containers\.json$")),
 )
+#: Kinds of a project's configuration, which is read as a whole (`collect.config`), not file by file.
+PROJECT: Final = frozenset({"livekit_yaml", "compose", "dotenv"})
 BY_NAME: Final = {one.name: one for one in FILE_KINDS}
 
 

@@ -233,6 +233,8 @@ def _senseless(config: Config) -> Iterator[tuple[KeyPath, str]]:
             yield at, "[[rooms]] needs either `name` (a fixed name) or `pattern` (`call-*`)"
         if room.pattern and "*" not in room.pattern:
             yield (*at, "pattern"), f'`pattern` "{room.pattern}" has no `*`; a fixed name is a `name`'
+        if not room.people and room.made_by == "join":
+            yield at, "a room that no person joins is made by `create-room` or `dispatch`; say which with `made_by`"
         for name in dict.fromkeys(room.expected):
             if name not in names:
                 near = difflib.get_close_matches(name, names, 1, 0.6)

@@ -102,6 +102,9 @@ class Room(Table, frozen=True):
         Literal["join", "create-room", "dispatch"],
         Meta(description="What makes the room: the first join, a CreateRoom call before it, or CreateDispatch."),
     ] = "join"
+    people: Annotated[
+        bool, Meta(description="Whether a person joins it; without one only `room` agents get a job.")
+    ] = True
     talk: Annotated[bool, Meta(description="Whether its agents talk to each other, and not only to people.")] = False
 
     @property

@@ -367,11 +367,15 @@ NAME_OVERRIDDEN = Code(
     (202, 301),
     status="stable",
 )
-WORKER_ENV = Code(513, "worker-env", ERROR, "The worker's URL, key or secret is missing or contradictory.", (211,))
+WORKER_ENV = Code(
+    513, "worker-env", ERROR, "The worker's URL, key or secret is missing or contradictory.", (211,), status="stable"
+)
 SERVER_CONFIG = Code(
     514, "server-config", ERROR, "The server's configuration is refused or cannot work.", status="stable"
 )
-EXPECTATION_UNMET = Code(515, "expectation-unmet", ERROR, "The evidence contradicts what lkdoctor.toml expects.")
+EXPECTATION_UNMET = Code(
+    515, "expectation-unmet", ERROR, "The evidence contradicts what lkdoctor.toml expects.", status="stable"
+)
 
 # -- LKD6xx after the assignment ---------------------------------------------------------------------------------------
 ASSIGNED_NEVER_JOINED = Code(
@@ -473,7 +477,9 @@ CONVERSATION_FAILED = Code(
 
 # -- LKD8xx the machine ------------------------------------------------------------------------------------------------
 DUPLICATE_CONTAINERS = Code(801, "duplicate-containers", WARNING, "Two containers run the same worker.", (203, 204))
-COMPOSE_SAME_NAME = Code(802, "compose-same-name", WARNING, "Two compose services use one agent name.", (203,))
+COMPOSE_SAME_NAME = Code(
+    802, "compose-same-name", WARNING, "Two compose services use one agent name.", (203,), status="stable"
+)
 PORT_IN_USE = Code(803, "port-in-use", ERROR, "The worker's HTTP port is taken.", (806,), status="stable")
 RESTART_LOOP = Code(804, "restart-loop", ERROR, "A container restarts again and again.", (205, 208))
 CPU_QUOTA_SMALL = Code(

@@ -1,0 +1,179 @@
+"""By the project's files: has each worker an address, a key and a secret that its server can accept?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lkdoctor.dispatch.plan import Plan
+from lkdoctor.dispatch.project import Service
+from lkdoctor.dispatch.settings import KEY, SECRET, URL, Setting
+from lkdoctor.doctor.codes import WORKER_ENV
+from lkdoctor.doctor.evidence import Evidence, Facts
+from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
+from lkdoctor.doctor.registry import check
+from lkdoctor_checks import _plan
+
+THREE = (URL, KEY, SECRET)
+_LOCAL = re.compile(r"^\w+://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?(/|$)")
+_PLACEHOLDER = re.compile(
+    r"<(?!secret:)[^>]*>|(?:your|my|change|replace|insert|example|xxx|todo)[\w -]*|wss?://your[\w.-]*.*", re.IGNORECASE
+)
+
+
+@check(WORKER_ENV)
+def worker_env(settings: Facts[Setting], evidence: Evidence) -> Iterator[Finding | Inconclusive]:
+    """A worker's URL, key or secret is missing, a placeholder, or cannot be what its server knows.
+
+    ## What it means
+    An agent worker needs three values: `LIVEKIT_URL`, `LIVEKIT_API_KEY` and `LIVEKIT_API_SECRET`. With a wrong one it
+    retries for minutes, and meanwhile nobody serves its name; its own log tells, the server's tells only of the refused
+    request.
+
+    ## How it is decided
+    From the environment that Compose gives to the service. Empty values and placeholders; an address on `localhost`
+    inside a container that has its own network; some of the three set and another nowhere, while the service reads no file
+    that is out of view (medium confidence: the image may bring it); an `env_file` that is required and absent, over which Compose
+    refuses to start; a key that no livekit.yaml in view has, or another secret for it; two services with one key and
+    two secrets. Keys and secrets are compared by tokens and never shown. Values that a file computes are not judged.
+
+    ## How to fix
+    Correct the value in the place that is named, then start the service anew with `docker compose up -d
+    --force-recreate`: a restart keeps the old environment.
+
+    ## When it is not a problem
+    A program that sets the three by itself, or loads a `.env` file from its image. In `network_mode: host` the address
+    `localhost` is right.
+    """
+    del settings
+    plan = _plan.plan_of(evidence)
+    workers = list(plan.project.workers())
+    for one in workers:
+        yield from _files(one)
+        yield from _values(one)
+        yield from _missing(one)
+        yield from _against_server(one, plan)
+    yield from _two_secrets(workers)
+
+
+def _files(one: Service) -> Iterator[Finding]:
+    found = one.get("env_file.missing")
+    if found is not None:
+        yield _finding(
+            one,
+            found,
+            f"refers to the env_file {found.value}, which is not there: Compose refuses to start",
+            f"Add the file, or write `required: false` beside its path ({found.where}).",
+            confidence=Confidence.HIGH,
+        )
+
+
+def _values(one: Service) -> Iterator[Finding]:
+    for name in THREE:
+        found = one.get(f"env.{name}")
+        if found is None or not found.known:
+            continue
+        if not found.value or _PLACEHOLDER.fullmatch(found.value):
+            what = "is empty" if not found.value else "is still a placeholder"
+            yield _finding(one, found, f"has {name}, which {what} ({found.where})", f"Set {name} in {found.where}.")
+        elif name == URL and _LOCAL.match(found.value) and one.get("service") and one.text("network_mode") != "host":
+            yield _finding(
+                one,
+                found,
+                f"connects to {found.value} ({found.where}), which inside of its container is the container itself",
+                "Use the name of the server's service (`ws://livekit:7880`), or an address that the container can reach.",
+            )
+
+
+def _missing(one: Service) -> Iterator[Finding]:
+    there = [name for name in THREE if one.get(f"env.{name}") is not None]
+    if not there or len(there) == len(THREE) or one.get("service") is None:
+        return
+    absent = [name for name in THREE if name not in there]
+    first = one.get(f"env.{there[0]}") or one.first
+    yield _finding(
+        one,
+        first,
+        f"is given {' and '.join(there)} ({first.where}) and no {' or '.join(absent)}",
+        f"Set {' and '.join(absent)} beside it, unless the image brings it.",
+        severity=Severity.WARNING,
+        confidence=Confidence.MEDIUM,
+    )
+
+
+def _against_server(one: Service, plan: Plan) -> Iterator[Finding]:
+    server = plan.project.server
+    key, secret = one.get(f"env.{KEY}"), one.get(f"env.{SECRET}")
+    if not server.keys or key is None or not key.known or not _token(key):
+        return
+    pairs = {name.value: value for name, value in zip(server.keys, server.secrets, strict=False)}
+    if key.value not in pairs:
+        yield _finding(
+            one,
+            key,
+            f"has an API key ({key.where}) that {server.keys[0].file} does not hold",
+            f"Use a key of {server.keys[0].file}, or add this one under its `keys`.",
+            more=server.keys[0],
+            confidence=Confidence.MEDIUM,  # the worker may be meant for another server
+        )
+    elif secret is not None and secret.known and _token(secret) and secret.value != pairs[key.value].value:
+        yield _finding(
+            one,
+            secret,
+            f"has another API secret ({secret.where}) than {server.keys[0].file} holds for its key ({pairs[key.value].where})",
+            f"Write the same secret in {secret.where} and in {pairs[key.value].where}.",
+            more=pairs[key.value],
+        )
+
+
+def _two_secrets(workers: list[Service]) -> Iterator[Finding]:
+    seen: dict[str, tuple[Service, Setting]] = {}
+    for one in workers:
+        key, secret = one.get(f"env.{KEY}"), one.get(f"env.{SECRET}")
+        if key is None or secret is None or not (key.known and secret.known and _token(key) and _token(secret)):
+            continue
+        other = seen.setdefault(key.value, (one, secret))
+        if other[1].value != secret.value:
+            yield _finding(
+                one,
+                secret,
+                f"has another API secret ({secret.where}) than service {other[0].name} ({other[1].where}) for the same key",
+                "Write one secret in both places: one of the two workers is refused.",
+                more=other[1],
+            )
+
+
+def _token(one: Setting) -> bool:
+    """Is the value a real one, that was replaced by its token?"""
+    return one.value.startswith("<secret:")
+
+
+def _finding(
+    one: Service,
+    at: Setting,
+    told: str,
+    step: str,
+    *,
+    severity: Severity = Severity.ERROR,
+    confidence: Confidence = Confidence.HIGH,
+    more: Setting | None = None,
+) -> Finding:
+    return Finding(
+        WORKER_ENV,
+        Subject("env", agent_name=one.agent_name.value, id=f"{one.name} {at.key}".strip()),
+        f"{f'Service {one.name}' if one.name else 'The worker'} {told}.",
+        severity,
+        confidence,
+        {"service": one.name, "key": at.key.removeprefix("env."), "file": at.file, "line": at.line},
+        (at.place,) if more is None else (at.place, more.place),
+        (
+            Fix(
+                "Correct the worker's environment",
+                steps=(step,),
+                caveats=(
+                    "Start it anew with `docker compose up -d --force-recreate`: a restart keeps the old environment.",
+                ),
+                verify=("The worker prints `registered worker`.",),
+            ),
+        ),
+    )

@@ -1,0 +1,82 @@
+"""Reads livekit.yaml: what dispatch depends on by value, every other key by name only, API keys and secrets as tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from lkdoctor.collect.config.nodes import Node, YamlError, leaves, parse
+from lkdoctor.collect.config.services import setting, told_value
+from lkdoctor.dispatch.settings import KEY, SECRET, Setting
+
+#: Values that may be told; everything else of the file is named without its value.
+_SHOWN: Final = frozenset(
+    {
+        "port",
+        "agents.target_load",
+        "room.auto_create",
+        "room.empty_timeout",
+        "room.departure_timeout",
+        "room.max_participants",
+        "logging.level",
+        "logging.sample",
+        "logging.json",
+        "redis.use_tls",
+        "limit.max_room_name_length",
+    }
+)
+_PRESETS: Final = "room.room_configurations"
+
+
+def read_livekit_yaml(text: str, name: str, service: str = "") -> tuple[list[Setting], str]:
+    """The settings of the file, and why nothing could be read (empty when it could)."""
+    try:
+        root = parse(text, name)
+    except YamlError as error:
+        where = f" line {error.line}" if error.line else ""
+        broken = setting("server", service, "server.not_yaml", str(error), (name, error.line, 1))
+        return [broken], f"{name}{where}: not valid YAML: {error}"
+    if not isinstance(root.value, dict):
+        return [setting("server", service, "server.not_yaml", "no mapping", (name, 1, 1))], f"{name}: holds no keys"
+    return list(_settings(root, name, service)), ""
+
+
+def _settings(root: Node, name: str, service: str) -> Iterator[Setting]:
+    yield setting("server", service, "server.file", name, (name, 1, 1))
+    keys = root.get("keys")
+    for key, secret in (keys.map if keys is not None else {}).items():
+        line, column = keys.keys.get(key, (secret.line, secret.column)) if keys is not None else (0, 0)
+        yield setting("server", service, "keys", told_value(KEY, key), (name, line, column))
+        yield setting(
+            "server", service, "secrets", told_value(SECRET, secret.text or ""), (name, secret.line, secret.column)
+        )
+    holders = _holders(root)
+    for path, node in leaves(root):
+        dotted = ".".join(path)
+        if len(path) > 2 or path[0] == "keys":
+            continue
+        line, column = holders[path[:-1]].keys.get(path[-1], (node.line, node.column))
+        value = told_value("", node.text or "") if dotted in _SHOWN else ""
+        yield setting("server", service, dotted, value, (name, line, column))
+    for preset, node in (root.get(*_PRESETS.split(".")) or Node(name, 0, 0, {})).map.items():
+        yield setting("server", service, "preset", preset, (name, node.line, node.column))
+        for entry in (node.get("agents") or Node(name, 0, 0, [])).items:
+            agent = entry.get("agent_name") or entry.get("agentName")
+            if agent is not None:
+                at = (name, agent.line, agent.column)
+                yield setting("server", service, f"preset.{preset}.agent", told_value("", agent.text or ""), at)
+
+
+def _holders(root: Node) -> dict[tuple[str, ...], Node]:
+    found: dict[tuple[str, ...], Node] = {(): root}
+    found.update({path: node for path, node in leaves(root) if isinstance(node.value, dict) and len(path) < 2})
+    return found
+
+
+def looks_like_livekit(text: str) -> bool:
+    """Is a file of an everyday name (`config.yaml`) a livekit-server's? It has `keys` or a key file, or `rtc` and `port`."""
+    try:
+        top = set(parse(text, "").map)
+    except YamlError:
+        return False
+    return bool(top & {"keys", "key_file"}) or {"rtc", "port"} <= top

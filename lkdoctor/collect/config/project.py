@@ -1,0 +1,162 @@
+"""Reads the configuration files of a case together: Compose with what it refers to, `.env`, livekit.yaml, programs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from lkdoctor.collect.config.compose import DEFAULTS, Resolved, override_of, resolve
+from lkdoctor.collect.config.env_files import lookup_in, read_variables
+from lkdoctor.collect.config.files import Files, beside, of_zip
+from lkdoctor.collect.config.livekit_yaml import looks_like_livekit, read_livekit_yaml
+from lkdoctor.collect.config.programs import read_program
+from lkdoctor.collect.config.services import TOKENS, Reader, program_settings, setting, shown, told_value
+from lkdoctor.collect.extras import Extra
+from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.log.source import LogInput
+from lkdoctor.dispatch.model import SourceNote
+from lkdoctor.dispatch.settings import Setting
+from lkdoctor.redact import mask
+
+KIND: Final = "config"
+_DOTENV: Final = (".env.local", ".env")  # those that LiveKit's starters load, the more local one first
+_PROGRAMS: Final = re.compile(r"\.(?:py|js|ts|mjs|mts)$")
+_MOST_PROGRAMS: Final = 60
+
+
+def read_projects(
+    extras: Sequence[Extra], gathered: Gathered, environ: Mapping[str, str], chosen: Sequence[str]
+) -> None:
+    """Read configuration files, those of each zip apart; one of an unforeseen form costs only itself."""
+    groups: dict[str, list[tuple[LogInput, str]]] = {}
+    for one in extras:
+        groups.setdefault(str(one.given.path) if one.given.member else "", []).append((one.given, one.kind))
+    for group in groups.values():
+        try:
+            read_project(group, gathered, environ, chosen=chosen)
+        except Exception as error:  # noqa: BLE001 - what stands beside it must not be lost
+            why = f"reading it failed with {type(error).__name__}: {mask(str(error))[:200]}"
+            gathered.notes += [SourceNote(given.name, KIND, unusable=why) for given, _ in group]
+
+
+def read_project(
+    inputs: Sequence[tuple[LogInput, str]],
+    gathered: Gathered,
+    environ: Mapping[str, str],
+    *,
+    chosen: Sequence[str] = (),
+) -> None:
+    """Read all configuration files of one folder, zip, or of the command line into settings.
+
+    Args:
+        inputs: files with their kinds: `compose`, `dotenv`, `livekit_yaml`.
+        gathered: takes the settings, a note on each file, and the words that prove each setting.
+        environ: the variables that Compose would see.
+        chosen: names of Compose files that were named one by one; they are put together in this order.
+    """
+    if not inputs:
+        return
+    zipped = [one for one, _ in inputs if one.member]
+    files = of_zip(zipped) if zipped else Files()
+    notes: dict[str, SourceNote] = {}
+
+    def note(name: str) -> SourceNote:
+        if name not in notes:
+            notes[name] = SourceNote(name, KIND)
+        return notes[name]
+
+    found: list[Setting] = []
+    composes = [one.name for one, kind in inputs if kind == "compose"]
+    run: set[str] = set()
+    for names in _projects(composes, chosen, files):
+        reader = _compose(names, files, environ)
+        found += reader.settings
+        run |= reader.programs
+        for name in names:
+            note(name)
+        for file, line, words in (*reader.resolved.notes, *reader.notes):
+            note(file).notes.append(f"{f'line {line}: ' if line else ''}{words}")
+        for service, file in reader.server_files:
+            if file and (text := files.read(file)) is not None and all(file != one.name for one, _ in inputs):
+                settings, wrong = read_livekit_yaml(text, file, service)
+                found += settings
+                note(file).unusable = wrong
+    for unread in [one for one in composes if one not in notes]:
+        note(unread).notes.append("is read only when it is named: Compose does not look at it by itself")
+    for one, kind in inputs:
+        if kind == "livekit_yaml":
+            text = files.read(one.name)
+            if text is not None and "livekit" not in one.name.rpartition("/")[2] and not looks_like_livekit(text):
+                note(one.name).notes.append("is no configuration of livekit-server; not read")
+                continue
+            settings, wrong = ([], "cannot be read as text") if text is None else read_livekit_yaml(text, one.name)
+            found += settings
+            note(one.name).unusable = wrong
+    if not composes:
+        found += _dotenvs([one.name for one, kind in inputs if kind == "dotenv"], files, environ, run)
+    for name in files.used:
+        note(name).bytes = len((files.read(name) or "").encode())
+    for fact in found:
+        gathered.quote(fact.place, fact.told(), fact.line or None)
+        gathered.add(fact)
+    gathered.notes += notes.values()
+
+
+def _projects(composes: Sequence[str], chosen: Sequence[str], files: Files) -> list[list[str]]:
+    """The Compose files that belong together: those that were named, else the default one and its override."""
+    if named := [one for one in composes if one in chosen]:
+        return [named]
+    folders = dict.fromkeys(one.rpartition("/")[0] for one in composes)
+    projects: list[list[str]] = []
+    for folder in folders:
+        mine = {one.rpartition("/")[2]: one for one in composes if one.rpartition("/")[0] == folder}
+        main = next((mine[name] for name in DEFAULTS if name in mine), None)
+        if main is None:  # none that Compose would take by itself: each is meant for `-f`
+            projects += [[one] for one in mine.values()]
+            continue
+        override = next((one for one in override_of(main) if files.exists(one)), None)
+        projects.append([main] if override is None else [main, override])
+    return projects
+
+
+def _compose(names: Sequence[str], files: Files, environ: Mapping[str, str]) -> Reader:
+    resolved: Resolved = resolve(names, files, environ)
+    text = files.read(beside(names[0], ".env"))
+    own = {} if text is None else read_variables(text, beside(names[0], ".env"), lookup_in(environ))
+    reader = Reader(files, resolved, environ, own)
+    reader.read()
+    return reader
+
+
+def _dotenvs(names: Sequence[str], files: Files, environ: Mapping[str, str], run: set[str]) -> list[Setting]:
+    """`.env` files of a project without Compose, and the worker programs beside them."""
+    found: list[Setting] = []
+    for name in names:
+        if name.rpartition("/")[2] not in _DOTENV or (text := files.read(name)) is None:
+            continue
+        for one in read_variables(text, name, lookup_in(environ)).values():
+            if (shown(one.name) or one.name in TOKENS) and one.value is not None:
+                value = None if one.missing else told_value(one.name, one.value)
+                why = "made of a variable that nothing in view sets"
+                found.append(setting("dotenv", "", f"env.{one.name}", value, (name, one.line, one.column), why))
+    for folder in dict.fromkeys(one.rpartition("/")[0] for one in names):
+        for file in _programs_in(folder, files):
+            text = files.read(file) if file not in run else None
+            program = None if text is None else read_program(text, file)
+            if program is not None:
+                found += program_settings(file.rpartition("/")[2], file, program)
+    return found
+
+
+def _programs_in(folder: str, files: Files) -> list[str]:
+    if files.texts is not None:
+        listed = [one for one in files.texts if one.rpartition("/")[0] == folder]
+    else:
+        try:
+            listed = [f"{folder}/{one}" if folder else one for one in os.listdir(Path(folder or "."))]
+        except OSError:
+            return []
+    return [one for one in sorted(listed) if _PROGRAMS.search(one)][:_MOST_PROGRAMS]

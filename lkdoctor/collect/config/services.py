@@ -1,0 +1,307 @@
+"""Turns resolved Compose services into settings: the variables that a worker sees, how it is started, what its program says.
+
+Variables pass by an allow-list; API key and secret only as tokens. Of several places that set one variable the one that
+wins is told: `environment` over `env_file` over the image's `ENV`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from lkdoctor.collect.config.compose import Resolved
+from lkdoctor.collect.config.dockerfile import Stage, read_dockerfile
+from lkdoctor.collect.config.env_files import Variable, lookup_in, read_variables
+from lkdoctor.collect.config.files import Files, join
+from lkdoctor.collect.config.nodes import Node, boolean
+from lkdoctor.collect.config.programs import Program, read_program
+from lkdoctor.dispatch.facts import Place
+from lkdoctor.dispatch.settings import DEPLOYMENT, KEY, NAME, OVERRIDE, SECRET, URL, Scope, Setting
+from lkdoctor.redact import of_this_run
+
+SHOWN: Final = frozenset({NAME, OVERRIDE, DEPLOYMENT, URL, "NUM_CPUS", "LIVEKIT_DEV_MODE"})
+TOKENS: Final = frozenset({KEY, SECRET})
+_NAMED: Final = re.compile(r"(?:[A-Z0-9]+_)*AGENT_NAME$")
+_USER: Final = re.compile(r"(?P<scheme>[a-z]+://)[^/@\s]*@")
+_MODES: Final = frozenset({"start", "dev", "console", "connect", "download-files"})
+_SCRIPT: Final = re.compile(r"[\w./-]+\.(?:py|js|ts|mjs|cjs|mts|cts)$")
+_SERVER_IMAGE: Final = re.compile(r"(?:^|/)livekit/livekit-server(?::v?(?P<tag>[\w.-]+))?(?:@sha256:\w+)?$")
+_PLACEHOLDER: Final = re.compile(r"<[^>]*>|(?:your|my|change|replace|insert|example|xxx|todo)[\w -]*", re.IGNORECASE)
+_REWRITTEN: Final = re.compile(r"0[0-7]+|0[xob][0-9a-fA-F_]+|[-+]?\d+\.\d*0|[-+]?[\d.]+[eE][-+]?\d+")
+_LONGEST: Final = 120
+
+
+def shown(name: str) -> bool:
+    """May the variable's value be told?"""
+    return name in SHOWN or _NAMED.match(name) is not None
+
+
+def told_value(name: str, value: str) -> str:
+    """The value as it may be told: a token for a key or a secret, an address without its password."""
+    if name in TOKENS:
+        if not value or _PLACEHOLDER.fullmatch(value):
+            return value[:_LONGEST]
+        return of_this_run().token(value)
+    return of_this_run().mask(_USER.sub(r"\g<scheme>", value))[:_LONGEST]
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads the services of one project; `settings` is what it found."""
+
+    files: Files
+    resolved: Resolved
+    environ: Mapping[str, str]
+    project_env: Mapping[str, Variable]
+    settings: list[Setting] = field(default_factory=list)
+    notes: list[tuple[str, int, str]] = field(default_factory=list)
+    programs: set[str] = field(default_factory=set)  # files that a service runs
+    server_files: list[tuple[str, str]] = field(default_factory=list)  # livekit.yaml files that a server service mounts
+
+    def read(self) -> None:
+        """All services."""
+        for name, node in self.resolved.services.items():
+            self._service(name, node)
+
+    def _add(
+        self, service: str, key: str, at: Variable | Node | tuple[str, int, int], value: str | None, why: str = ""
+    ) -> None:
+        file, line, column = at if isinstance(at, tuple) else (at.file, at.line, at.column)
+        scope: Scope = "compose" if not key.startswith("code.") else "code"
+        self.settings.append(
+            setting(
+                scope, service, key, value, (file, line, column), why if why or value is not None else "not in view"
+            )
+        )
+
+    def _service(self, name: str, node: Node) -> None:
+        image = node.get("image")
+        text = "" if image is None else image.text or ""
+        server = _SERVER_IMAGE.search(text)
+        self._add(name, "service", node, text if not (image and self.resolved.open_of(image)) else "")
+        if server is not None and image is not None:
+            self._server(name, node, image, server["tag"] or "")
+            return
+        stage, folder = self._image(node)
+        self._variables(name, node, stage)
+        self._numbers(name, node)
+        self._start(name, node, stage, folder)
+
+    # -- the server ----------------------------------------------------------------------------------------------------
+    def _server(self, name: str, node: Node, image: Node, tag: str) -> None:
+        known = re.match(r"\d+\.\d+\.\d+", tag) is not None
+        self._add(
+            name,
+            "server.version",
+            image,
+            tag if known else None,
+            "" if known else f"the image's tag is {tag or 'latest'!r}",
+        )
+        words = self._words(node.get("command"))
+        if "--dev" in words:
+            self._add(name, "server.dev", node.get("command") or node, "true")
+        inside = next((words[at + 1] for at, one in enumerate(words[:-1]) if one == "--config"), "")
+        for volume in (node.get("volumes") or Node("", 0, 0, [])).items:
+            source, target = self._mount(volume)
+            if source and (target == inside or (not inside and re.search(r"\.ya?ml$", target))):
+                self.server_files.append((name, join(self._folder(volume.file), source)))
+        body = node.get("environment", "LIVEKIT_CONFIG")
+        if body is not None and body.text:
+            self.server_files.append((name, ""))
+            self._add(name, "server.config", body, "")
+
+    @staticmethod
+    def _mount(volume: Node) -> tuple[str, str]:
+        if volume.text is not None:
+            source, _, rest = volume.text.partition(":")
+            return source, rest.partition(":")[0]
+        source_node, target = volume.get("source"), volume.get("target")
+        return (source_node.text or "" if source_node else ""), (target.text or "" if target else "")
+
+    # -- a worker ------------------------------------------------------------------------------------------------------
+    def _folder(self, file: str) -> str:
+        return self.resolved.folders.get(file, file.rpartition("/")[0])
+
+    def _image(self, node: Node) -> tuple[Stage | None, str | None]:
+        """The stage that the service builds, and its build context; None for what is not known."""
+        build = node.get("build")
+        if build is None or self.resolved.open_of(build):
+            return None, None
+        context = build if build.text is not None else build.get("context")
+        words = "." if context is None else context.text or "."
+        if context is not None and (self.resolved.open_of(context) or "://" in words or words.startswith("git@")):
+            return None, None
+        folder = join(self._folder(build.file), words)
+        chosen = build.get("dockerfile")
+        file = join(folder, (chosen.text if chosen is not None else None) or "Dockerfile")
+        text = self.files.read(file)
+        if text is None:
+            return None, folder
+        target = build.get("target")
+        args = {key: value.text or "" for key, value in (build.get("args") or build).map.items() if build.get("args")}
+        return read_dockerfile(text, file, (target.text if target is not None else None) or "", args), folder
+
+    def _variables(self, name: str, node: Node, stage: Stage | None) -> None:
+        final: dict[str, tuple[Variable | Node, str | None, str]] = {}
+        for variable in (stage.all_env() if stage else {}).values():
+            final[variable.name] = (variable, None if variable.missing else variable.value, self._why(variable.missing))
+        for file, known in self._env_files(name, node):
+            for variable in known.values():
+                if variable.value is None:
+                    final[variable.name] = (variable, *self._outside(variable.name))
+                else:
+                    final[variable.name] = (
+                        variable,
+                        None if variable.missing else variable.value,
+                        self._why(variable.missing),
+                    )
+            if not known:
+                self.notes.append((file, 0, "holds no variable"))
+        for key, value in self._environment(node).items():
+            if value.value is None:
+                final[key] = (value, *self._outside(key))
+            elif not value.quoted and _REWRITTEN.fullmatch(value.text or ""):
+                final[key] = (value, None, "a plain number that YAML writes in another way; put it into quotes")
+            else:
+                missing = self.resolved.open_of(value)
+                final[key] = (value, None if missing else value.text, self._why(missing))
+        for key, (at, found, why) in final.items():
+            if shown(key) or key in TOKENS:
+                self._add(name, f"env.{key}", at, None if found is None else told_value(key, found), why)
+
+    @staticmethod
+    def _why(missing: tuple[str, ...]) -> str:
+        return f"made of {', '.join(f'${one}' for one in missing)}, which nothing in view sets" if missing else ""
+
+    def _outside(self, name: str) -> tuple[str | None, str]:
+        """A name without a value: Compose takes it from the environment, else from `.env`."""
+        found = lookup_in(self.environ, self.project_env)(name)
+        return found, "" if found is not None else f"taken from the shell that starts Compose, where {name} is"
+
+    def _env_files(self, name: str, node: Node) -> Iterator[tuple[str, dict[str, Variable]]]:
+        for one in (node.get("env_file") or Node("", 0, 0, [])).items:
+            path = one if one.text is not None else one.get("path")
+            if path is None or not path.text:
+                continue
+            if self.resolved.open_of(path):
+                self.notes.append((one.file, one.line, f"env_file of service {name} is not known"))
+                continue
+            file = join(self._folder(one.file), path.text)
+            text = self.files.read(file)
+            if text is None:
+                if boolean(one.get("required")) is not False:
+                    self._add(name, "env_file.missing", path, file)
+                continue
+            form = one.get("format")
+            raw = form is not None and form.text == "raw"
+            # The variables of `environment` may be referred to in the file, before those of the project.
+            own = {key: value.text for key, value in self._environment(node).items() if value.text is not None}
+            yield file, read_variables(text, file, lookup_in(own, self.environ, self.project_env), raw=raw)
+
+    def _environment(self, node: Node) -> dict[str, Node]:
+        found = node.get("environment")
+        return {} if found is None else found.map
+
+    def _numbers(self, name: str, node: Node) -> None:
+        replicas = node.get("deploy", "replicas") or node.get("scale")
+        if replicas is not None:
+            known = not self.resolved.open_of(replicas) and (replicas.text or "").isdigit()
+            self._add(name, "replicas", replicas, replicas.text if known else None, "computed")
+        for one in (node.get("profiles") or Node("", 0, 0, [])).items:
+            self._add(name, "profile", one, one.text or "")
+        network = node.get("network_mode")
+        if network is not None and network.text:
+            self._add(name, "network_mode", network, network.text[:_LONGEST])
+        container = node.get("container_name")
+        if container is not None and container.text and not self.resolved.open_of(container):
+            self._add(name, "container_name", container, container.text[:_LONGEST])
+
+    def _words(self, node: Node | None) -> list[str]:
+        if node is None or self.resolved.open_of(node):
+            return []
+        if isinstance(node.value, list):
+            return [one.text or "" for one in node.value]
+        try:
+            return shlex.split(node.text or "")
+        except ValueError:
+            return (node.text or "").split()
+
+    def _start(self, name: str, node: Node, stage: Stage | None, folder: str | None) -> None:
+        command, entrypoint = node.get("command"), node.get("entrypoint")
+        words = [*self._words(entrypoint), *self._words(command)]
+        line: Node | tuple[str, int, int] | None = command or entrypoint
+        if stage is not None and command is None:
+            own, number = stage.all_command()
+            words = [*self._words(entrypoint), *(own if entrypoint is None else [])]
+            line = line or (self._dockerfile_of(node), number, 1)
+        if len(words) == 3 and words[0] in {"sh", "bash", "/bin/sh", "/bin/bash"} and words[1].startswith("-"):
+            words = words[2].split()
+        if line is None:
+            return
+        mode = next((one for one in reversed(words) if one in _MODES), "")
+        if mode:
+            self._add(name, "mode", line, mode)
+        for word in words:
+            if _SCRIPT.search(word) and folder is not None:
+                self._program(name, folder, word)
+
+    def _dockerfile_of(self, node: Node) -> str:
+        build = node.get("build")
+        context = "" if build is None else (build.text or (build.get("context") or build).text or ".")
+        chosen = None if build is None else build.get("dockerfile")
+        return join(join(self._folder(node.file), context), (chosen.text if chosen else None) or "Dockerfile")
+
+    def _program(self, name: str, folder: str, script: str) -> None:
+        """The program in the build context: by its path there, else by the end of its path in the image."""
+        parts = [one for one in script.split("/") if one not in {"", "."}]
+        for start in range(len(parts)):
+            for file in _sources(join(folder, "/".join(parts[start:]))):
+                text = self.files.read(file)
+                program = None if text is None else read_program(text, file)
+                if program is not None:
+                    self.programs.add(file)
+                    self.settings += program_settings(name, file, program)
+                    return
+
+
+def _sources(file: str) -> tuple[str, ...]:
+    """The file, and for a compiled one what it was made of: `dist/agent.js` of `src/agent.ts`."""
+    stem, dot, end = file.rpartition(".")
+    if end not in {"js", "mjs", "cjs"}:
+        return (file,)
+    typed = f"{stem}{dot}{end.replace('js', 'ts')}"
+    moved = typed.replace("/dist/", "/src/").replace("/build/", "/src/")
+    return tuple(dict.fromkeys((file, typed, moved, typed.replace("/dist/", "/").replace("/build/", "/"))))
+
+
+def program_settings(service: str, file: str, program: Program) -> Iterator[Setting]:
+    """What a program says, as settings of its service."""
+    yield setting("code", service, "code.sdk", program.sdk, (file, program.line, 1))
+    for one in program.said:
+        at = (file, one.line, one.column)
+        if one.variable:
+            yield setting("code", service, f"code.{one.key}.variable", one.variable, at)
+        value = None if one.value is None else told_value(NAME, one.value)
+        yield setting("code", service, f"code.{one.key}", value, at, one.why)
+
+
+def setting(
+    scope: Scope, service: str, key: str, value: str | None, at: tuple[str, int, int], why: str = ""
+) -> Setting:
+    """A setting at its place; None is a value that is not known."""
+    file, line, column = at
+    return Setting(
+        place=Place(file, None, f"{line}:{column}:{service}:{key}"),
+        scope=scope,
+        service=service,
+        key=key,
+        value=value or "",
+        known=value is not None,
+        why="" if value is not None else why,
+        file=file,
+        line=line,
+        column=column,
+    )

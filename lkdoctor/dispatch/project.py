@@ -1,0 +1,232 @@
+"""A project as its files describe it: which services are workers, under which name each will register, and the server.
+
+The order of a name's sources is the SDKs': `LIVEKIT_AGENT_NAME_OVERRIDE`, the program, `LIVEKIT_AGENT_NAME` (seen with
+livekit-agents 1.8.9 and @livekit/agents 1.9.0). A name that cannot be known is None and never guessed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from lkdoctor.dispatch.rules import JT_ROOM
+from lkdoctor.dispatch.settings import DEPLOYMENT, NAME, OVERRIDE, Setting
+
+#: How a program is started that registers no worker, or waits for no dispatch.
+_NO_WORKER = frozenset({"console", "connect", "download-files"})
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """The name under which a worker will register. `setting` is the place that decides it."""
+
+    value: str | None  # None: not known
+    setting: Setting | None = None
+    source: str = ""  # override, program, variable (of the program's own), environment, nothing
+    sure: bool = True  # False: the program is not in view, and may have a name of its own
+    why: str = ""  # why it is not known
+
+
+@dataclass(slots=True)
+class Service:
+    """One service of a Compose file, or one program of a project without."""
+
+    name: str
+    settings: dict[str, Setting] = field(default_factory=dict)  # by key; the last one where a key comes twice
+    profiles: frozenset[str] = frozenset()
+
+    def get(self, key: str) -> Setting | None:
+        """The setting, None when no file has it."""
+        return self.settings.get(key)
+
+    def text(self, key: str) -> str | None:
+        """Its value where it is known."""
+        found = self.settings.get(key)
+        return found.value if found is not None and found.known else None
+
+    @property
+    def program(self) -> str:
+        """The file of its program, or what else tells one program from another; empty when nothing does."""
+        found = self.get("code.sdk")
+        return found.file if found is not None else self.text("service") or ""
+
+    @property
+    def first(self) -> Setting:
+        """Where the service begins."""
+        return self.settings.get("service") or next(iter(self.settings.values()))
+
+    @property
+    def is_worker(self) -> bool:
+        """Does it run an agent worker, as far as the files show?"""
+        if self.text("mode") in _NO_WORKER:
+            return False
+        if self.get("code.sdk") is not None:
+            return True
+        if any(self.get(f"env.{name}") is not None for name in (NAME, OVERRIDE, DEPLOYMENT)):
+            return True
+        named = any(key.startswith("env.") and key.endswith("AGENT_NAME") for key in self.settings)
+        return named and self.text("mode") is not None
+
+    @property
+    def replicas(self) -> int | None:
+        """How many of it are started; None when that is computed."""
+        found = self.get("replicas")
+        if found is None:
+            return 1
+        return int(found.value) if found.known and found.value.isdigit() else None
+
+    @property
+    def job_type(self) -> str | None:
+        """What its workers register for; None when the program computes it. Without a word of it: JT_ROOM."""
+        found = self.get("code.type")
+        return JT_ROOM if found is None else found.value if found.known and found.value else None
+
+    @property
+    def deployment(self) -> str | None:
+        """`LIVEKIT_AGENT_DEPLOYMENT`; None when it is not known."""
+        found = self.get(f"env.{DEPLOYMENT}")
+        return "" if found is None else found.value if found.known else None
+
+    @property
+    def load(self) -> float | None:
+        """The constant that its load function returns; None when it is no constant."""
+        return _number(self.text("code.load"))
+
+    @property
+    def threshold(self) -> float | None:
+        """The threshold that the program sets; None when it sets none, or computes it."""
+        return _number(self.text("code.load_threshold"))
+
+    @property
+    def agent_name(self) -> Name:
+        """The name under which it registers."""
+        forced = self.get(f"env.{OVERRIDE}")
+        if forced is not None and not forced.known:
+            return Name(None, forced, "override", why=forced.why)
+        if forced is not None and forced.value:
+            return Name(forced.value, forced, "override")
+        filled = self._filled()
+        if self.get("code.sdk") is None:
+            return self._without_program(filled)
+        own = self.get("code.agent_name")
+        variable = self.get("code.agent_name.variable")
+        if variable is not None:
+            given = self.get(f"env.{variable.value}")
+            if given is not None:
+                if not given.known:
+                    return Name(None, given, "variable", why=given.why)
+                if given.value:
+                    return Name(given.value, given, "variable")
+            if own is not None and own.known and own.value:
+                return Name(own.value, own, "program")
+            return filled if own is not None and own.known else Name(None, own, "program", why=own.why if own else "")
+        if own is None or (own.known and not own.value):
+            return filled
+        return Name(own.value, own, "program") if own.known else Name(None, own, "program", why=own.why)
+
+    def _filled(self) -> Name:
+        """What the SDK takes when the program has no name."""
+        found = self.get(f"env.{NAME}")
+        if found is None:
+            return Name("", None, "nothing")
+        return (
+            Name(found.value, found, "environment") if found.known else Name(None, found, "environment", why=found.why)
+        )
+
+    def _without_program(self, filled: Name) -> Name:
+        if filled.setting is not None and filled.value != "":
+            return Name(filled.value, filled.setting, filled.source, sure=False, why=filled.why)
+        named = [one for key, one in self.settings.items() if key.startswith("env.") and key.endswith("AGENT_NAME")]
+        named = [one for one in named if one.key not in {f"env.{NAME}", f"env.{OVERRIDE}"}]
+        if len(named) == 1 and named[0].known and named[0].value:
+            return Name(named[0].value, named[0], "variable", sure=False)
+        return Name(None, None, "", why="its program is not in view, and no variable names it")
+
+
+@dataclass(slots=True)
+class Server:
+    """The server as its files describe it."""
+
+    version: Setting | None = None
+    settings: dict[str, Setting] = field(default_factory=dict)  # livekit.yaml's keys
+    files: list[Setting] = field(default_factory=list)
+    keys: list[Setting] = field(default_factory=list)
+    secrets: list[Setting] = field(default_factory=list)
+    presets: list[Setting] = field(default_factory=list)
+    replicas: Setting | None = None
+    dev: bool = False
+
+    def number(self, key: str) -> float | None:
+        """A number of livekit.yaml; None when it is absent or none."""
+        found = self.settings.get(key)
+        return None if found is None else _number(found.value)
+
+
+@dataclass(slots=True)
+class Project:
+    """All services and the server of what was given."""
+
+    services: list[Service] = field(default_factory=list)
+    server: Server = field(default_factory=Server)
+
+    def workers(self) -> Iterator[Service]:
+        """Services that run a worker, those that are started with no replica left out."""
+        return (one for one in self.services if one.is_worker and one.replicas != 0)
+
+
+def project_of(settings: Iterable[Setting]) -> Project:
+    """Sorts settings into services and the server."""
+    project = Project()
+    services: dict[str, Service] = {}
+    servers: set[str] = set()
+    profiles: dict[str, set[str]] = {}
+    loose = Service("")
+    for one in settings:
+        if one.scope == "server" or one.key.startswith("server."):
+            _to_server(project.server, one)
+            servers.add(one.service)
+        elif one.scope == "dotenv":
+            loose.settings[one.key] = one
+        elif one.key == "profile":
+            profiles.setdefault(one.service, set()).add(one.value)
+        else:
+            services.setdefault(one.service, Service(one.service)).settings[one.key] = one
+    for name, service in services.items():
+        service.profiles = frozenset(profiles.get(name, ()))
+        if name in servers and name:
+            project.server.replicas = service.get("replicas")
+            continue
+        if service.get("service") is None:  # a program beside `.env`: that is its environment
+            service.settings = {**loose.settings, **service.settings}
+        project.services.append(service)
+    if not services and loose.settings:
+        project.services.append(loose)
+    return project
+
+
+def _to_server(server: Server, one: Setting) -> None:
+    if one.key == "server.version":
+        server.version = one
+    elif one.key == "server.dev":
+        server.dev = True
+    elif one.key in {"server.file", "server.not_yaml"}:
+        server.files.append(one)
+    elif one.key == "keys" and one.value:
+        server.keys.append(one)
+    elif one.key == "secrets":
+        server.secrets.append(one)
+    elif one.key == "preset" or one.key.startswith("preset."):
+        server.presets.append(one)
+    else:
+        server.settings[one.key] = one
+
+
+def _number(text: str | None) -> float | None:
+    if not text:
+        return None
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return None if math.isnan(found) else found

@@ -1,0 +1,51 @@
+"""Settings: what a project's files say (Compose, `.env`, livekit.yaml, Dockerfile, a worker's program), placed and masked.
+
+A value that a file computes is not known, and says of what it is made; nothing is guessed. Secrets are tokens from the
+moment they are read, equal for equal values.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from lkdoctor.dispatch.facts import Fact
+
+#: The variables that say which agent a worker is, and whom it serves (seen in livekit-agents 1.8.9 and Node 1.9.0).
+NAME: str = "LIVEKIT_AGENT_NAME"
+OVERRIDE: str = "LIVEKIT_AGENT_NAME_OVERRIDE"
+DEPLOYMENT: str = "LIVEKIT_AGENT_DEPLOYMENT"
+URL: str = "LIVEKIT_URL"
+KEY: str = "LIVEKIT_API_KEY"
+SECRET: str = "LIVEKIT_API_SECRET"  # noqa: S105 - a variable's name
+
+Scope = Literal["compose", "server", "dotenv", "code"]
+
+
+class Setting(Fact, frozen=True, kw_only=True):
+    """One value of one file. `service` is the Compose service that it belongs to; empty for a file of its own.
+
+    `key`: `env.NAME` for a variable, `code.agent_name` for what the program says, `agents.target_load` for livekit.yaml.
+    """
+
+    SOURCES: ClassVar[tuple[str, ...]] = ("config",)
+
+    scope: Scope
+    service: str = ""
+    key: str
+    value: str = ""  # a secret's token; empty where nothing is shown
+    known: bool = True
+    why: str = ""  # of what it is made, where it is not known
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+    @property
+    def where(self) -> str:
+        """`docker-compose.yml:12:7`."""
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+    def told(self) -> str:
+        """The setting as the file says it."""
+        name = self.key.removeprefix("env.")
+        value = repr(self.value) if self.known else f"not known ({self.why})"
+        return f"{self.where}: {f'service {self.service}: ' if self.service else ''}{name} = {value}"
