@@ -56,7 +56,7 @@ def _read(one: Extra, gathered: Gathered) -> _Trouble:
         return _Trouble([], f"cannot be opened: {mask(str(error))}")
     trouble = _Trouble(opened.notes)
     try:
-        if kind.facts:
+        if kind.facts and not kind.reader:
             read_facts(lines_of(opened), name, gathered, kind)
         elif kind.whole:
             recorded = max((note.last_at for note in gathered.notes if note.last_at is not None), default=None)

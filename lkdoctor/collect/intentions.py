@@ -7,7 +7,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from lkdoctor.collect.fact_files import read_facts
 from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.kinds import BY_NAME
 from lkdoctor.config import Agent, ConfigError, ConfigFile, parse
 from lkdoctor.dispatch.facts import Fact, Place
 from lkdoctor.dispatch.intentions import PlannedAgent, PlannedRoom, PlannedServer
@@ -18,8 +20,11 @@ _TYPES: Final = {"room": "JT_ROOM", "participant": "JT_PARTICIPANT", "publisher"
 
 
 def read_intentions(text: str, name: str, gathered: Gathered, read_at: float | None = None) -> None:
-    """Read the `lkdoctor.toml` of a case."""
+    """Read the `lkdoctor.toml` of a case, or the facts of one that lkdoctor wrote into its own case."""
     del read_at  # nothing in it depends on when it was read
+    if ".jsonl" in name.rpartition("/")[2]:
+        read_facts(text.encode().splitlines(keepends=True), name, gathered, BY_NAME[KIND])
+        return
     try:
         file = parse(text.encode(), name)
     except ConfigError as error:

@@ -77,12 +77,11 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
     FileKind("config", _jsonl("config"), facts=("lkdoctor.dispatch.settings:Setting",), file="config.jsonl"),
     FileKind(
         "intentions",
-        _jsonl("intentions"),
+        re.compile(r"lkdoctor\.toml$|" + _jsonl("intentions").pattern),
+        "lkdoctor.collect.intentions:read_intentions",
         facts=tuple(f"lkdoctor.dispatch.intentions:Planned{one}" for one in ("Server", "Agent", "Room")),
         file="intentions.jsonl",
-    ),
-    FileKind(
-        "lkdoctor_toml", re.compile(r"lkdoctor\.toml$"), "lkdoctor.collect.intentions:read_intentions", whole=True
+        whole=True,
     ),
     FileKind("host", re.compile(r"host\.json$")),
     FileKind("containers", re.compile(r"containers\.json$")),

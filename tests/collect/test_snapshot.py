@@ -316,11 +316,14 @@ def test_what_a_case_takes_of_other_files(tmp_path: Path) -> None:
     target = tmp_path / "case"
     manifest = written(folder, target)
     files = {one["name"]: one for one in manifest["files"]}
-    assert set(files) == {"server.log", "server.log.1", "worker-a.log", ".env"}
-    assert manifest["left_out"][0]["name"] == "livekit.yaml"
-    assert files[".env"]["left_out"] == {"variable that is not LiveKit's": 2}
+    assert set(files) == {"server.log", "server.log.1", "worker-a.log", "config.jsonl"}
+    assert not manifest.get("left_out")
     assert "PLANTED" not in "".join(one.read_text("utf-8") for one in target.iterdir())
-    assert (target / ".env").read_text().splitlines()[0].endswith("@h")
+    settings = [json.loads(line) for line in (target / "config.jsonl").read_text().splitlines()]
+    shown = {one["key"]: one["value"] for one in settings}
+    assert shown["env.LIVEKIT_URL"] == "wss://h"
+    assert shown["env.LIVEKIT_API_SECRET"].startswith("<secret:")
+    assert not {one for one in shown if "OPENAI" in one or "DATABASE" in one}
     identity = re.compile(r'"participant": "(person-[0-9a-f]{8})"')
     in_worker = identity.findall((target / "worker-a.log").read_text())
     assert in_worker[0] in identity.findall((target / "server.log").read_text())

@@ -6,7 +6,6 @@ import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 from lkdoctor.collect.case import CaseInputs
@@ -19,7 +18,6 @@ from lkdoctor.collect.server_api.exchanges import parse_line
 from lkdoctor.collect.snapshot.case_file import CaseFile
 from lkdoctor.collect.snapshot.cleaning import Cleaner, clean_lines, clean_log
 from lkdoctor.collect.snapshot.pseudonyms import Pseudonyms
-from lkdoctor.dispatch.model import SourceNote
 from lkdoctor.redact import Redactor
 
 _SERVER_NAME: Final = re.compile(r"(?:server|livekit).*\.(?:log|txt|jsonl?)\b")
@@ -48,24 +46,16 @@ class Writer:
                 name = _log_name(given, _WORKER_NAME, "worker")
                 self._log(given, "worker_log", name, Cleaner(self._redactor, self._people, speech=True))
         for note in inputs.others:
-            if note.kind == "dotenv":
-                self._dotenv(_input_of(note))
-            else:
-                why = f"a file of the kind {note.kind}, which this version does not read: it cannot know what is secret in it"
-                self._case.leave_out(_base(note.name), why)
+            why = (
+                f"a file of the kind {note.kind}, which this version does not read: it cannot know what is secret in it"
+            )
+            self._case.leave_out(_base(note.name), why)
 
     def _log(self, given: LogInput, kind: str, name: str, cleaner: Cleaner) -> None:
         with self._opened(given) as opened:
             if opened is not None:
                 pieces = clean_log(_Tracked(opened, self._track), cleaner)
                 self._write(name, kind, pieces, cleaner, opened.notes)
-
-    def _dotenv(self, given: LogInput) -> None:
-        cleaner = Cleaner(self._redactor, self._people)
-        with self._opened(given) as opened:
-            if opened is not None:
-                kept = _allowed(lines_of(opened), cleaner)
-                self._write(_base(given.name), "dotenv", kept, cleaner, opened.notes)
 
     @contextmanager
     def _opened(self, given: LogInput) -> Iterator[Opened | None]:
@@ -144,34 +134,6 @@ class _Tracked:
         count = self._opened.readinto(buffer)
         self._track(count)
         return count
-
-
-def _allowed(lines: Iterable[bytes], cleaner: Cleaner) -> Iterator[bytes]:
-    """Of a `.env` file only LiveKit's own variables: what else stands there is other programs' business."""
-    for line in lines:
-        bare = line.strip().removeprefix(b"export ").lstrip()
-        if bare.startswith(b"LIVEKIT_"):
-            name, found, value = bare.partition(b"=")
-            secret = b"SECRET" in name or b"TOKEN" in name or b"KEYS" in name
-            if secret and found:
-                text = value.strip().strip(b"\"'").decode("utf-8", "replace")
-                cleaner.masked["secret"] += bool(text)
-                yield name + b"=" + (cleaner.redactor.token(text).encode() if text else b"") + b"\n"
-            else:
-                yield cleaner.data(bare) + b"\n"
-        elif bare and not bare.startswith(b"#"):
-            cleaner.dropped["variable that is not LiveKit's"] += 1
-
-
-def _input_of(note: SourceNote) -> LogInput:
-    """The file behind a note: a plain one, or `case.zip/inner` of a zip."""
-    path = Path(note.name)
-    if path.exists():
-        return LogInput(note.name, path)
-    for parent in path.parents:
-        if parent.is_file():
-            return LogInput(note.name, parent, str(path.relative_to(parent)))
-    return LogInput(note.name, path)
 
 
 def _base(name: str) -> str:
