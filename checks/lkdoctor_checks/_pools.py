@@ -110,12 +110,16 @@ def mixed_versions(
 
 
 def shares(pool: Sequence[WorkerSession]) -> str:
-    """`AW_a 3 jobs, AW_b none`."""
+    """`AW_a 3 jobs, AW_b none`; with the log of its own where there is one, which says where it runs."""
     return words.listed(
-        f"{one.worker_id} {words.counted(one.jobs, 'job') if one.jobs else 'no job'}"
+        f"{one.worker_id}{_own_log(one)} {words.counted(one.jobs, 'job') if one.jobs else 'no job'}"
         f" (since {words.clock(one.registered_at)})"
         for one in pool
     )
+
+
+def _own_log(one: WorkerSession) -> str:
+    return f" ({one.run.source.rpartition('/')[2]})" if one.run is not None else ""
 
 
 def described(one: WorkerSession) -> dict[str, object]:

@@ -34,6 +34,8 @@ def input_unreadable(sources: Sources) -> Iterator[Finding | Inconclusive]:
     for one in sources:
         if "://" in one.name:
             continue  # a live server: why it could not be asked is what the checks of the connection tell
+        if one.name == one.kind:
+            continue  # this machine's engine or its processes: what could not be asked is a gap, with what to do
         if one.unusable:
             empty = one.unusable.startswith("empty")
             yield Finding(

@@ -14,6 +14,7 @@ from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Seve
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 from lkdoctor_checks import _worker_words as told
+from lkdoctor_checks._machine import container_of
 from lkdoctor_checks.refused import KNOWN_TEXTS
 
 BESIDE = 5.0  # s between the server's line on a refusal and the worker's
@@ -227,7 +228,7 @@ def _afterwards(run: WorkerRun, trying: Trying) -> str:
 
 
 @check(PORT_IN_USE)
-def port_in_use(runs: WorkerRuns) -> Iterator[Finding | Inconclusive]:
+def port_in_use(runs: WorkerRuns, evidence: Evidence) -> Iterator[Finding | Inconclusive]:
     """The worker ended at its start because its HTTP port was taken.
 
     ## What it means
@@ -250,14 +251,21 @@ def port_in_use(runs: WorkerRuns) -> Iterator[Finding | Inconclusive]:
             continue
         found = _PORT.search(run.port_taken)
         port = (found[2] or found[4]) if found else ""
+        container = container_of(run, evidence)
+        who = f"{told.worker(run)} in container {container.name}" if container is not None else told.worker(run)
         yield Finding(
             PORT_IN_USE,
             Subject("worker", agent_name=run.agent_name, id=run.source),
-            f"The {told.worker(run)} ended at its start: its HTTP port{f' {port}' if port else ''} is taken by another "
+            f"The {who} ended at its start: its HTTP port{f' {port}' if port else ''} is taken by another "
             "process, so it never connected.",
             PORT_IN_USE.severity,
             Confidence.HIGH,
-            {"port": int(port) if port else None, "error": run.port_taken, "sdk": run.sdk_words},
+            {
+                "port": int(port) if port else None,
+                "error": run.port_taken,
+                "sdk": run.sdk_words,
+                "container": container.name if container is not None else None,
+            },
             words.spread(run.proof),
             (
                 Fix(
@@ -270,5 +278,7 @@ def port_in_use(runs: WorkerRuns) -> Iterator[Finding | Inconclusive]:
                     verify=("The worker's log says `registered worker`.",),
                 ),
             ),
+            # A container that is started again each time is this, over and over.
+            folds=(Subject("container", id=container.name),) if container is not None else (),
             first_at=run.started_at if run.dated else None,
         )

@@ -54,6 +54,7 @@ def looking(function: options.Command) -> options.Command:
             options.more_evidence,
             options.worker_logs,
             options.worker_urls,
+            options.machine,
             click.option(
                 "--expect",
                 multiple=True,
@@ -118,6 +119,9 @@ def command(
     --probe registers a worker and makes a room, both lkdoctor's own, and takes them away again. --worker-url asks a worker itself:
     three GETs, no key.
 
+    --docker asks this machine's Docker engine for containers of workers and servers, and reads their logs; --host looks for
+    workers among the processes. Nothing is changed there either.
+
     Exit status: 0 nothing found, 1 findings, 2 wrong usage or input, 3 the evidence cannot tell, 4 lkdoctor failed,
     130 interrupted.
     """
@@ -144,6 +148,7 @@ def wish_of(
     apis: tuple[str, ...],
     worker_logs: tuple[str, ...],
     worker_urls: tuple[str, ...],
+    machine: options.Machine,
     expect: tuple[str, ...],
     together: tuple[str, ...],
     config: str | None,
@@ -181,6 +186,7 @@ def wish_of(
         wanted=wanted,
         worker_logs=worker_logs,
         worker_urls=worker_urls,
+        machine=machine,
         config=file,
         plugins=not no_plugins,
     )

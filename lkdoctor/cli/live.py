@@ -18,7 +18,7 @@ from lkdoctor.dispatch.model import SourceNote
 from lkdoctor.redact import mask
 
 if TYPE_CHECKING:
-    from lkdoctor.cli.options import Live, Talk
+    from lkdoctor.cli.options import Live, Machine, Talk
     from lkdoctor.collect.target import Target
 
 Say = Callable[[str], None]
@@ -28,6 +28,7 @@ Record = Callable[[bytes], object]
 
 _PROBE_SECONDS: Final = 60.0  # a canary waits for what the server does within its own times
 _SLACK: Final = 5.0  # s
+_COPYING: Final = 120.0  # s
 _TICK: Final = 0.1  # s
 _JOINING: Final = 40.0  # s for looking, joining and leaving around a watch
 _LETTING_GO: Final = 15.0  # s that a collector may take to clean up after its time was over
@@ -170,6 +171,23 @@ def _record(gathered: Gathered, kind: str, path: str) -> None:
         Path(path).write_bytes(lines)
     except OSError as error:
         output.hint(f"{path} could not be written: {error.strerror or error}")
+
+
+def of_machine(machine: Machine, *, since: float | None, until: float | None, seconds: float) -> list[Collector]:
+    """What is looked at on this machine; `since` and `until` bound what is read of containers' logs."""
+    if not machine.asked:
+        return []
+    from lkdoctor.collect.machine import collecting
+
+    found = []
+    if machine.docker:
+        work: Work = partial(collecting.docker, since=since, until=until, seconds=seconds)
+        # Logs are copied before they are read, and there may be many.
+        found.append(Collector("docker", "the Docker engine", work, max(seconds, _COPYING), "docker"))
+    if machine.host:
+        look: Work = partial(collecting.host, seconds=seconds)
+        found.append(Collector("host", "this machine's processes", look, seconds + _SLACK, "host"))
+    return found
 
 
 def ask(collectors: list[Collector], gathered: Gathered, interrupt: Interrupt, *, quiet: bool) -> None:

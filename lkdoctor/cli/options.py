@@ -245,6 +245,40 @@ class Talk:
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """What is to be looked at on this machine."""
+
+    docker: bool = False
+    host: bool = False
+
+    @property
+    def asked(self) -> bool:
+        """Is anything?"""
+        return self.docker or self.host
+
+
+def machine(function: Command) -> Command:
+    """The options that look at this machine. Their values arrive as one `Machine` in `machine`."""
+
+    @functools.wraps(function)
+    def gathered(*args: Any, **values: Any) -> Any:
+        return function(*args, machine=Machine(values.pop("docker"), values.pop("host")), **values)
+
+    for option in reversed(
+        [
+            click.option(
+                "--docker",
+                is_flag=True,
+                help="Look at the containers of this machine's Docker engine, and read the logs of workers and servers.",
+            ),
+            click.option("--host", is_flag=True, help="Look for agent workers among this machine's processes."),
+        ]
+    ):
+        gathered = option(gathered)
+    return gathered  # type: ignore[return-value] # wraps keeps the signature that click reads
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
     """What is to be asked of which live server; `asked` False: none, the rest is for tokens only."""
 

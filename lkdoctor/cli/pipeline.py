@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
 from lkdoctor.cli.interrupt import Interrupt
-from lkdoctor.cli.options import PROBE_WORDS, Live
+from lkdoctor.cli.options import PROBE_WORDS, Live, Machine
 from lkdoctor.cli.progress import Progress
 from lkdoctor.collect.case import CaseInputs, read_other
 from lkdoctor.collect.gathered import Gap, Gathered
@@ -88,6 +88,7 @@ class Wish:
     keep_all: bool = False  # the story of one thing may be that of a healthy one
     settings: Settings = field(default_factory=Settings)
     live: Live = field(default_factory=Live)
+    machine: Machine = field(default_factory=Machine)
     apis: tuple[str, ...] = ()  # recorded API exchanges, whatever they look like
     tokens: tuple[str, ...] = ()  # a token, a file with tokens, or -
     wanted: Wanted = field(default_factory=Wanted)
@@ -182,7 +183,7 @@ def inputs_of(wish: Wish, spare: Iterable[str] = ()) -> CaseInputs:
 
 def _looks_live(wish: Wish) -> bool:
     """Is anything asked besides files?"""
-    return wish.live.asked or bool(wish.worker_urls)
+    return wish.live.asked or wish.machine.asked or bool(wish.worker_urls)
 
 
 def learn(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interrupt) -> Target | None:
@@ -214,10 +215,13 @@ def learn(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interru
         except (CredentialsError, TokenInputError) as error:
             raise InputError(mask(str(error))) from None
         asked = live.of_workers(wish.worker_urls, wish.live.timeout)
+        asked += live.of_machine(wish.machine, since=wish.since, until=wish.until, seconds=wish.live.timeout)
         if target is not None:
             asked += live.collectors(wish.live, target, wish.settings.rooms, wish.record)
         if asked:
             live.ask(asked, gathered, interrupt, quiet=wish.quiet)
+        inputs.server_logs += [one for one, kind in gathered.logs if kind == "server_log"]
+        inputs.worker_logs += [one for one, kind in gathered.logs if kind == "worker_log"]
     return target
 
 

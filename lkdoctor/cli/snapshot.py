@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @options.live
 @options.more_evidence
 @options.worker_urls
+@options.machine
 @click.option(
     "--room", "rooms", multiple=True, metavar="NAME", help="Ask the live server about this room only. Repeatable."
 )
@@ -43,6 +44,7 @@ def command(
     tokens: tuple[str, ...],
     apis: tuple[str, ...],
     worker_urls: tuple[str, ...],
+    machine: options.Machine,
     rooms: tuple[str, ...],
     output: str | None,
     force: bool,
@@ -52,6 +54,7 @@ def command(
 
     Taken are server and worker logs, API exchanges, LiveKit's own lines of .env files, tokens (decoded, without signature),
     with --url what the live server answers, and with --worker-url what a worker says of itself. Secrets, people's identities and phone numbers are replaced; the same one
+    with --url what the live server answers, and with --docker and --host containers, their logs and workers of this machine. Secrets, people's identities and phone numbers are replaced; the same one
     by the same word in every file. What lkdoctor does not read is left out, and said. case.json lists each file with what was
     masked in it. Look into the case before you send it: what your own programs print may hold more than lkdoctor can know.
 
@@ -67,7 +70,15 @@ def command(
     target = Path(output or f"lkdoctor-case-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.zip")
     asked = Settings(rooms=rooms)
     wish = pipeline.Wish(
-        paths, logs, quiet=quiet, settings=asked, live=live, apis=apis, tokens=tokens, worker_urls=worker_urls
+        paths,
+        logs,
+        quiet=quiet,
+        settings=asked,
+        live=live,
+        apis=apis,
+        tokens=tokens,
+        worker_urls=worker_urls,
+        machine=machine,
     )
     case = CaseFile(target, force)
     try:
@@ -84,7 +95,7 @@ def command(
     for one in manifest["left_out"]:
         out.hint(f"left out: {one['name']}: {one['why']}")
     gaps = (
-        manifest["gaps"] if live.asked or worker_urls else []
+        manifest["gaps"] if live.asked or worker_urls or machine.asked else []
     )  # what the evidence had as a gap is told when the case is read
     for gap in gaps:
         out.hint(f"not learned: {gap['text']}")

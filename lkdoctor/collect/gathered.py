@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from lkdoctor.collect.log.source import LogInput
 from lkdoctor.dispatch.connection import Step
 from lkdoctor.dispatch.facts import Fact, Place
 from lkdoctor.dispatch.listings import Snapshot
@@ -49,12 +50,25 @@ class Gathered:
     notes: list[SourceNote] = field(default_factory=list)
     quotes: dict[Place, Quote] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
+    logs: list[tuple[LogInput, str]] = field(default_factory=list)  # that were fetched, with their kind
+    held: list[object] = field(default_factory=list)  # what must live as long as these can be read
 
     def add(self, fact: Fact) -> None:
         """Keep a fact of a further kind; its own words prove it, unless others were quoted for its place before."""
         self.facts.setdefault(type(fact), []).append(fact)
         if fact.place not in self.quotes:
             self.quote(fact.place, fact.told())
+
+    def take(self, other: Gathered) -> None:
+        """Add what a collector has gathered apart."""
+        for facts in other.facts.values():
+            for one in facts:
+                self.add(one)
+        self.notes += other.notes
+        self.quotes |= other.quotes
+        self.gaps += other.gaps
+        self.logs += other.logs
+        self.held += other.held
 
     def quote(self, place: Place, text: str, line: int | None = None) -> Place:
         """Remember how the fact at `place` reads; returns `place`."""

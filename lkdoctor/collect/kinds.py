@@ -83,8 +83,13 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
         file="intentions.jsonl",
         whole=True,
     ),
-    FileKind("host", re.compile(r"host\.json$")),
-    FileKind("containers", re.compile(r"containers\.json$")),
+    FileKind("host", re.compile(r"host\.json$"), facts=("lkdoctor.dispatch.machine:HostProcess",), file="host.json"),
+    FileKind(
+        "docker",
+        re.compile(r"containers\.json$"),
+        facts=("lkdoctor.dispatch.machine:Container",),
+        file="containers.json",
+    ),
 )
 #: Kinds of a project's configuration, which is read as a whole (`collect.config`), not file by file.
 PROJECT: Final = frozenset({"livekit_yaml", "compose", "dotenv"})

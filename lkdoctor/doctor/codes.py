@@ -476,12 +476,14 @@ CONVERSATION_FAILED = Code(
 )
 
 # -- LKD8xx the machine ------------------------------------------------------------------------------------------------
-DUPLICATE_CONTAINERS = Code(801, "duplicate-containers", WARNING, "Two containers run the same worker.", (203, 204))
-COMPOSE_SAME_NAME = Code(
-    802, "compose-same-name", WARNING, "Two compose services use one agent name.", (203,), status="stable"
+DUPLICATE_CONTAINERS = Code(
+    801, "duplicate-containers", WARNING, "Containers of two deploys run the same worker.", (203, 204), status="stable"
 )
-PORT_IN_USE = Code(803, "port-in-use", ERROR, "The worker's HTTP port is taken.", (806,), status="stable")
-RESTART_LOOP = Code(804, "restart-loop", ERROR, "A container restarts again and again.", (205, 208))
+COMPOSE_SAME_NAME = Code(
+    802, "compose-same-name", WARNING, "Two compose services use one agent name.", (203, 204), status="stable"
+)
+PORT_IN_USE = Code(803, "port-in-use", ERROR, "The worker's HTTP port is taken.", (804, 806), status="stable")
+RESTART_LOOP = Code(804, "restart-loop", ERROR, "A container restarts again and again.", (205, 208), status="stable")
 CPU_QUOTA_SMALL = Code(
     805, "cpu-quota-small", WARNING, "The container's CPU quota is too small for a job.", (303, 401), status="stable"
 )
@@ -493,9 +495,15 @@ WORKER_UNHEALTHY = Code(
     (201, 301, 302, 315),
     status="stable",
 )
-STRAY_PROCESS = Code(807, "stray-process", WARNING, "A forgotten worker process is still registered.", (203, 204))
+STRAY_PROCESS = Code(
+    807, "stray-process", WARNING, "A forgotten worker process serves the name, too.", (203, 204), status="stable"
+)
 CONTAINER_STALE = Code(
-    808, "container-stale", WARNING, "The container runs another image or environment than its compose file says."
+    808,
+    "container-stale",
+    WARNING,
+    "The container runs another image or environment than its compose file says.",
+    status="stable",
 )
 
 # -- LKD9xx lkdoctor itself --------------------------------------------------------------------------------------------
