@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Mapping
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from livekit.agents import TurnHandlingOptions, inference
 
@@ -14,6 +16,11 @@ from lkdoctor.worker.voice import EchoLLM, OfflineSTT, OfflineTTS
 Kind = Literal["stt", "llm", "tts"]
 _OFFLINE: Final[dict[str, Any]] = {"stt": OfflineSTT, "llm": EchoLLM, "tts": OfflineTTS}
 _INFERENCE: Final[dict[str, Any]] = {"stt": inference.STT, "llm": inference.LLM, "tts": inference.TTS}
+_EXAMPLES: Final[dict[Kind, str]] = {
+    "stt": "deepgram/nova-3",
+    "llm": "openai/gpt-4o-mini",
+    "tts": "openai/gpt-4o-mini-tts",
+}
 
 
 class ModelError(Exception):
@@ -29,6 +36,8 @@ def make(kind: Kind, name: str, voice: str | None = None) -> Any:
     if name == OFFLINE:
         return _OFFLINE[kind]()
     provider, _, model = name.partition("/")
+    if not provider.replace("-", "").isalnum() or (provider == "inference" and not model):
+        raise ModelError(f"--{kind} {name}: write {_EXAMPLES[kind]}, inference/PROVIDER/MODEL, or {OFFLINE}.")
     factory = _INFERENCE[kind] if provider == "inference" else _plugin(kind, provider)
     knows = inspect.signature(factory).parameters
     arguments = {"model": model} if model and ("model" in knows or "kwargs" in knows) else {}
@@ -39,6 +48,23 @@ def make(kind: Kind, name: str, voice: str | None = None) -> Any:
     except Exception as error:
         # What a plugin raises without its key differs by plugin; its words name the variable.
         raise ModelError(f"--{kind} {name}: {str(error).rstrip('.') or type(error).__name__}.") from error
+
+
+def refuse_inference_without_key(settings: Settings, http_url: str, environ: Mapping[str, str]) -> None:
+    """LiveKit Inference takes the key of a LiveKit Cloud project; beside a server of one's own that is another key.
+
+    Raises:
+        ModelError: a model of LiveKit Inference is asked for, and only the server's own key is there.
+    """
+    names = {"stt": settings.stt, "llm": settings.llm, "tts": settings.tts}
+    asked = [f"--{kind} {name}" for kind, name in names.items() if name.startswith("inference/")]
+    own = ("LIVEKIT_INFERENCE_API_KEY", "LIVEKIT_INFERENCE_API_SECRET")
+    cloud = (urlsplit(http_url).hostname or "").endswith(".livekit.cloud")
+    if asked and not cloud and not all(environ.get(one) for one in own) and not environ.get("LIVEKIT_INFERENCE_URL"):
+        raise ModelError(
+            f"{', '.join(asked)}: LiveKit Inference takes the key of a LiveKit Cloud project, and {http_url} is a server of "
+            f"another key. Set {own[0]} and {own[1]}, or take a plugin with its own key (--llm {_EXAMPLES['llm']})."
+        )
 
 
 def _plugin(kind: Kind, provider: str) -> Any:

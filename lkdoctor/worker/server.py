@@ -173,6 +173,7 @@ async def run(target: Target, plan: Deployment, say: Callable[[str], None], *, u
     refuse_name_clash(plan.name, os.environ)
     refuse_taken_port(plan.host, plan.port)
     try:
+        models.refuse_inference_without_key(plan.settings, target.http_url, os.environ)
         arguments = models.session_arguments(plan.settings, Part(plan.settings.role))
     except models.ModelError as error:
         raise RefusedError(str(error)) from None

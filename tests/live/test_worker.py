@@ -356,6 +356,10 @@ def test_it_refuses_models_that_are_not_there() -> None:
     said = refused("--name", "mine", "--http-port", "0", "--llm", "no-such-provider/model")
     assert "--llm no-such-provider/…" in said
     assert "pip install livekit-plugins-no-such-provider" in said
+    assert "write openai/gpt-4o-mini" in refused("--name", "mine", "--http-port", "0", "--llm", "/gpt-4o-mini")
+    assert "LIVEKIT_INFERENCE_API_KEY" in refused(
+        "--name", "mine", "--http-port", "0", "--stt", "inference/deepgram/nova-3"
+    )
 
 
 def test_it_needs_a_name() -> None:
