@@ -11,6 +11,7 @@ from lkdoctor.doctor.evidence import Dispatches, Rooms, ServerRuns, Workers
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
+from lkdoctor_checks._zero import no_load
 
 LEAVES_WITHIN = 60.0
 JUST_STARTED = 30.0
@@ -178,28 +179,7 @@ def _more_room(name: str, versions: list[str], workers_open: int) -> tuple[Fix, 
         ),
         verify=("`assigned job to worker` follows a dispatch made under the same conditions.",),
     )
-    safe = {0: "one worker: yes; several: no", 1: "yes, for there is one worker of this name"}.get(
-        workers_open,
-        f"no, there are {workers_open} workers of this name, and a busy one would be chosen like an idle one",
-    )
-    zero = Fix(
-        f"Let {words.quoted(name)} report no load, at least as a test",
-        safety="unsafe",
-        steps=(
-            (
-                "Python: `load_fnc=lambda: 0`. Node: `loadFunc: async () => 0`. If the dispatch then works, load was the "
-                "cause."
-            ),
-            "Without a change in the code: stop the worker, and let the reference worker stand in for it by the command.",
-        ),
-        commands=(words.worker_command(name),),
-        caveats=(
-            f"Safe to keep? {safe}.",
-            "LiveKit Cloud ignores it for agents that it hosts.",
-            "The worker is no longer protected against taking more than it can do.",
-        ),
-        undo=("Take the load function out again.",),
-    )
+    zero = no_load(name, workers_open)
     if not configurable:
         return lower, zero
     raise_it = Fix(

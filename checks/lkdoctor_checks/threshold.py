@@ -12,6 +12,7 @@ from lkdoctor.doctor.finding import Confidence, Finding, Inconclusive, Severity,
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _loads as loads
 from lkdoctor_checks import _words as words
+from lkdoctor_checks._zero import no_load
 
 SOON = 1.0  # s between a worker's own line and the server's knowledge of it
 LEAVES_WITHIN = 60.0  # s; Node does not say that it drains
@@ -85,6 +86,7 @@ def threshold_above_limit(
             ),
             (
                 *loads.threshold_fixes(),
+                no_load(name, len(sessions)),
                 words.ask_again(group),
             ),
             folds=words.folds_of(group),

@@ -23,7 +23,7 @@ from livekit import api
 from fixtures.lab.api import Api
 from fixtures.lab.paths import LabUnavailableError
 from fixtures.lab.people import connect_quietly
-from fixtures.lab.sdk_workers import node_modules
+from fixtures.lab.sdk_workers import node_modules, node_programs
 from fixtures.lab.servers import KEY, SECRET, Server, free_port, running, stop
 from fixtures.lab.tokens import person_token
 from lkdoctor.worker import agent as reference
@@ -305,7 +305,7 @@ def test_the_node_twin_takes_roles_and_links(tmp_path: Path) -> None:
             client = Api(server.url, tmp_path / "api.jsonl")
             with (tmp_path / "twin.log").open("wb") as out:
                 process = await asyncio.create_subprocess_exec(
-                    *("node", "worker-twin.mjs", "start"),
+                    *(*node_programs()[0], "worker-twin.mjs", "start"),
                     env=environment(server, HTTP_PORT=str(free_port())),
                     cwd=tmp_path,
                     stdout=out,

@@ -112,10 +112,15 @@ def test_no_servers_available(sdk: str, tmp_path: Path) -> None:
                 await call(stage)
                 await stage.server.wait_for_line("no servers available (received 1 responses)", seconds=10)
             told = await stage.lkdoctor(*command)
-            assert (told.status, told.faults) == (1, {"LKD303"}), told.text
-            assert "whatever the worker's own threshold says" in told.finding("LKD303")["message"]
+            assert told.status == 1
+            refused = told.cause("LKD402", "LKD303")  # the first where the worker's log goes on after the refusal
+            assert (
+                "a worker at load `agents.target_load` (default 0.7) or above is refused"
+                in told.finding(refused)["message"]
+            )
+            assert "no servers available (received 1 responses)" in told.proof(refused)
             fix = told.fix(
-                "LKD303", "report no load", "yes, for there is one worker of this name", "LiveKit Cloud ignores it"
+                refused, "report no load", "yes, for there is one worker of this name", "LiveKit Cloud ignores it"
             )
             assert ("`load_fnc=lambda: 0`" if sdk == "python" else "`loadFunc: async () => 0`") in fix.text
 
