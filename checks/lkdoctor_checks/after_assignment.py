@@ -11,6 +11,7 @@ from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subj
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _listed as seen
 from lkdoctor_checks import _words as words
+from lkdoctor_checks._worker_words import of_job
 
 LONELY = 15.0  # shorter, the person may have been on the way out, or something may be about to dispatch again
 STOPPING = 10.0  # a worker that is stopped takes its agents out of their rooms this soon after its socket
@@ -54,7 +55,8 @@ def assigned_never_joined(dispatches: Dispatches, rooms: Rooms) -> Iterator[Find
             f"({words.counted(len(group), 'dispatch', 'dispatches')}, {words.rooms_of(group)}, "
             f"{words.listed(jobs, 3)})."
             + (f" The worker reported: {words.listed(told)}." if told else "")
-            + (" One that left within seconds would look the same." if only_looked else ""),
+            + (" One that left within seconds would look the same." if only_looked else "")
+            + of_job([side for one in launches if (side := one.worker_side) is not None]),
             ASSIGNED_NEVER_JOINED.severity,
             min(Confidence.MEDIUM, words.sure(group)) if only_looked else words.sure(group),
             {

@@ -12,7 +12,7 @@ from lkdoctor.doctor.evidence import Dispatches
 from lkdoctor.doctor.finding import Code, Confidence, Finding, Fix, Inconclusive, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
-from lkdoctor_checks._worker_words import own_words
+from lkdoctor_checks._worker_words import of_job, own_words
 
 
 @check(DECLINED)
@@ -172,11 +172,16 @@ def answered_too_late(dispatches: Dispatches) -> Iterator[Finding | Inconclusive
             Subject("agent", agent_name=name),
             f"The worker for {words.quoted(name)} took the job in the moment in which the server gave up "
             f"({words.counted(len(group), 'dispatch', 'dispatches')}, {words.rooms_of(group)}): the agent runs, and the "
-            "dispatch lists no job.",
+            f"dispatch lists no job.{of_job([side for one in launches if (side := one.worker_side) is not None])}",
             ANSWERED_TOO_LATE.severity,
             words.sure(group),
             {"agent_name": name, "worker_ids": sorted({one.worker_id for one in launches if one.worker_id})},
-            words.spread(place for launch in launches for place in launch.proof),
+            words.spread(
+                [
+                    *(place for launch in launches for place in launch.proof),
+                    *(place for launch in launches if launch.worker_side for place in launch.worker_side.proof[:1]),
+                ]
+            ),
             (
                 Fix(
                     "Answer faster, and look before dispatching again",

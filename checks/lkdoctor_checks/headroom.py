@@ -6,11 +6,14 @@ from collections.abc import Iterator
 
 from lkdoctor.dispatch import rules
 from lkdoctor.dispatch.model import Dispatch, Launch, Outcome, Room, WorkerSession
+from lkdoctor.dispatch.worker_http import WorkerEndpoint
 from lkdoctor.doctor.codes import NO_HEADROOM, WORKER_DRAINING
-from lkdoctor.doctor.evidence import Dispatches, Rooms, ServerRuns, Workers
+from lkdoctor.doctor.evidence import Dispatches, Evidence, Rooms, ServerRuns, Workers
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
 from lkdoctor.doctor.registry import check
+from lkdoctor_checks import _endpoints as ends
 from lkdoctor_checks import _words as words
+from lkdoctor_checks import _worker_words as told
 from lkdoctor_checks._zero import no_load
 
 LEAVES_WITHIN = 60.0
@@ -21,7 +24,7 @@ SERVER_WENT = 5.0
 
 @check(NO_HEADROOM)
 def no_headroom(
-    dispatches: Dispatches, workers: Workers, rooms: Rooms, runs: ServerRuns
+    dispatches: Dispatches, workers: Workers, rooms: Rooms, runs: ServerRuns, evidence: Evidence
 ) -> Iterator[Finding | Inconclusive]:
     """No worker of the agent name had headroom by the server's own limit, so none of them was asked.
 
@@ -65,6 +68,7 @@ def no_headroom(
         )
         there = words.alive(workers.named(name), first)
         nodes = max((launch.nodes_refusing for one in group if (launch := one.deciding)), default=0)
+        own, places = told.of_refusal(there, first)
         inside = sum(1 for one in group if (launch := one.deciding) and launch.nodes_refusing == 0)
         yield Finding(
             NO_HEADROOM,
@@ -72,7 +76,7 @@ def no_headroom(
             f"No worker for {words.quoted(name)} had headroom "
             f"({words.counted(len(group), 'dispatch', 'dispatches')}, {words.rooms_of(group)}), so none was asked and "
             f"nothing is retried. {_limit(versions)}{_text_explained(nodes, inside, len(group))}{_open(there)}"
-            f"{_shortly_before(jobs, group)}",
+            f"{own}{_shortly_before(jobs, group)}{ends.now(evidence.facts_of(WorkerEndpoint), name)}",
             NO_HEADROOM.severity,
             words.sure(group),
             {
@@ -86,7 +90,7 @@ def no_headroom(
                 "workers_open": [one.worker_id for one in there][:20],
                 "jobs_running": _running(jobs, there, first),
             },
-            words.proof_of(group, there),
+            (*words.proof_of(group, there), *places[:2]),
             (*_more_room(name, versions, len(there)), words.ask_again(group)),
             folds=words.folds_of(group),
             count=len(group),

@@ -6,17 +6,19 @@ from collections.abc import Iterator
 
 from lkdoctor.dispatch import rules
 from lkdoctor.dispatch.model import Dispatch, Outcome, Room, Wanted
+from lkdoctor.dispatch.worker_http import WorkerEndpoint
 from lkdoctor.doctor.codes import NOT_ASSIGNED
-from lkdoctor.doctor.evidence import Dispatches, Listed, Rooms
+from lkdoctor.doctor.evidence import Dispatches, Evidence, Listed, Rooms
 from lkdoctor.doctor.finding import Confidence, Finding, Inconclusive, Subject
 from lkdoctor.doctor.registry import check
+from lkdoctor_checks import _endpoints as ends
 from lkdoctor_checks import _listed as seen
 from lkdoctor_checks import _words as words
 
 
 @check(NOT_ASSIGNED)
 def not_assigned(
-    dispatches: Dispatches, rooms: Rooms, wanted: Wanted, listed: Listed
+    dispatches: Dispatches, rooms: Rooms, wanted: Wanted, listed: Listed, evidence: Evidence
 ) -> Iterator[Finding | Inconclusive]:
     """The API lists a dispatch of this name, and no job came of it.
 
@@ -61,7 +63,8 @@ def not_assigned(
             Subject("agent", agent_name=name),
             f"The API lists {words.counted(len(group), 'dispatch', 'dispatches')} of {words.quoted(name)} in "
             f"{words.rooms_of(group)} without a job: no worker took it, and the API does not say why."
-            + _or_waits(best, known=bool(types.get(name)) or any(name in pair for pair in wanted.together)),
+            + _or_waits(best, known=bool(types.get(name)) or any(name in pair for pair in wanted.together))
+            + ends.now(evidence.facts_of(WorkerEndpoint), name),
             NOT_ASSIGNED.severity,
             best,
             {

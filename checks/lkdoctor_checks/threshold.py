@@ -53,7 +53,7 @@ def threshold_above_limit(
     for one in dispatches.ended(Outcome.NO_HEADROOM):
         at = words.asked(one)
         sessions = words.alive(workers.named(one.agent_name), at)
-        if at is not None and sessions and words.wanted(one) and all(_available(each, at) for each in sessions):
+        if at is not None and sessions and words.wanted(one) and all(available(each, at) for each in sessions):
             hit.append(one)
             if any(each.run is None or (each.run.last_at or 0.0) < at for each in sessions):
                 silent.add(id(one))
@@ -96,7 +96,7 @@ def threshold_above_limit(
         )
 
 
-def _available(session: WorkerSession, at: float) -> bool:
+def available(session: WorkerSession, at: float) -> bool:
     """Does this worker's own log cover the moment and say nothing that speaks against its being available?"""
     run = session.run
     if run is None or not run.dated or not run.begun or run.last_at is None:

@@ -309,7 +309,12 @@ LOAD_NOT_A_NUMBER = Code(
     status="stable",
 )
 NEVER_FULL = Code(
-    408, "never-full", WARNING, "The worker never marks itself full, so only the server refuses, silently.", (303,)
+    408,
+    "never-full",
+    WARNING,
+    "The worker never marks itself full, so only the server refuses, silently.",
+    (303, 402),
+    status="stable",
 )
 SLOW_LOAD_FUNCTION = Code(
     409, "slow-load-function", WARNING, "The load function takes too long.", (305,), status="stable"
