@@ -41,6 +41,7 @@ class Said(enum.IntEnum):
     DRAINING = 9  # draining worker
     DRAIN_TIMED_OUT = 10  # drain timed out, forcing shutdown
     STOPPING = 11  # shutting down worker
+    LOAD_REVERTED = 13  # custom load_fnc / loadFunc is not supported … (on Cloud); stands before `starting worker`
     PORT_TAKEN = 12  # Error: listen EADDRINUSE … (Node; no record, no time)
     # -- a request -----------------------------------------------------------------------------------------------------
     ASKED = 20  # received job request

@@ -83,6 +83,7 @@ class WorkerRun:
     registered: list[tuple[float | None, str]] = field(default_factory=list)  # time and AW_ id
     trying: list[Trying] = field(default_factory=list)
     full: list[Full] = field(default_factory=list)
+    load_reverted: Place | None = None  # its own load function was put aside, as Cloud hosts it
     failing: Failing | None = None
     ready_at: float | None = None  # when a process last became ready
     draining_at: float | None = None

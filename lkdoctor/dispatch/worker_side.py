@@ -109,7 +109,8 @@ class _Runs:
     def take(self, event: WorkerEvent) -> None:
         """Take the next event of any stream."""
         run = self._now.get(event.stream)
-        if run is None or (event.what is Said.STARTING and (run.begun or run.registered)):
+        begins = event.what in (Said.STARTING, Said.LOAD_REVERTED)
+        if run is None or (begins and (run.begun or run.registered)):
             run = WorkerRun(event.place.source, event.stream)
             self.all.append(run)
             self._now[event.stream] = run
@@ -125,6 +126,8 @@ class _Runs:
         run.version = fields.version or run.version
         if event.what is Said.STARTING:
             run.begun, run.started_at = True, at
+        elif event.what is Said.LOAD_REVERTED:
+            run.load_reverted = event.place
         elif event.what is Said.PROCESS_READY:
             run.ready_at = at
         elif event.what is Said.STOPPING:

@@ -8,11 +8,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import psutil
 
 from lkdoctor.collect.load import cgroups
+
+
+_WANTED: Final = frozenset({"NUM_CPUS", "PATH", "LIVEKIT_WORKER_TOKEN"})  # of the last one only whether it is set
 
 
 class NoSuchProcessError(Exception):
@@ -106,9 +109,7 @@ def of_process(pid: int) -> Place:
     root = Path(f"/proc/{pid}/root/sys/fs/cgroup")
     try:
         cpus = tuple(sorted(os.sched_getaffinity(pid)))
-        environment = dict(
-            one.split("=", 1) for one in Path(f"/proc/{pid}/environ").read_text("utf-8", "replace").split("\0") if "=" in one
-        )  # fmt: skip
+        environment = environment_of(pid)
         os.stat(root)
     except ProcessLookupError:
         raise NoSuchProcessError(f"--pid {pid}: there is no such process") from None
@@ -126,6 +127,13 @@ def of_process(pid: int) -> Place:
         bool(environment.get("LIVEKIT_WORKER_TOKEN")),
         pid,
     )
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    """Of a process's environment what matters here, and nothing else. Raises OSError."""
+    text = Path(f"/proc/{pid}/environ").read_text("utf-8", "replace")
+    every = (one.partition("=") for one in text.split("\0"))
+    return {name: value for name, _, value in every if name in _WANTED}
 
 
 def number_of_cpus(text: str | None) -> float | None:

@@ -17,7 +17,7 @@ import msgspec
 import psutil
 
 from lkdoctor.collect.load import cgroups
-from lkdoctor.collect.load.machine import Counted, Meter, Place
+from lkdoctor.collect.load.machine import Counted, Meter, Place, environment_of
 from lkdoctor.collect.load.sdk import Function, Sample
 from lkdoctor.dispatch.load import LoadReading
 from lkdoctor.dispatch.metering import Sdk, metering, share_of
@@ -25,6 +25,7 @@ from lkdoctor.redact import mask
 
 _LATE: Final = 4.0  # s: Node's first value comes after 2.5
 _TICK: Final = 0.1
+_CHILDREN: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,31 +152,52 @@ def _of_process(meter: Meter, counted: Counted, known: Known) -> LoadReading:
 
 
 def sdk_of_process(pid: int) -> tuple[Sdk, str]:
-    """Which SDK a worker's process runs, and its version, by the files that it sees; empty where they do not tell."""
-    root = f"/proc/{pid}/root"
+    """Which SDK a worker's process runs, and its version, by the files that it sees; empty where they do not tell. A shell or
+    another program that only starts the worker is passed over."""
     try:
-        words = psutil.Process(pid).cmdline()
+        every = [pid, *(one.pid for one in psutil.Process(pid).children(recursive=True)[:_CHILDREN])]
+    except psutil.Error:
+        return "", ""
+    return next((found for one in every if (found := _sdk_of(one))[1]), ("", ""))
+
+
+def _sdk_of(pid: int) -> tuple[Sdk, str]:
+    root = Path(f"/proc/{pid}/root")
+    try:
+        process = psutil.Process(pid)
+        words, name = process.cmdline(), process.name().lower()
         cwd = os.readlink(f"/proc/{pid}/cwd")
+        path = environment_of(pid).get("PATH", "")
     except (psutil.Error, OSError):
         return "", ""
-    program = os.path.join(cwd, words[0]) if words and "/" in words[0] else ""
-    homes = [os.path.dirname(os.path.dirname(program))] if program else []
-    pattern = "lib/python3*/*-packages/livekit_agents-*.dist-info"
-    for home in (*homes, "/usr", "/usr/local"):
-        found = sorted(glob.glob(f"{root}{home}/{pattern}"))
-        if found:
-            return "python", os.path.basename(found[-1]).removeprefix("livekit_agents-").removesuffix(".dist-info")
-    scripts = [
-        os.path.dirname(os.path.join(cwd, word)) for word in words[1:] if word.endswith((".js", ".mjs", ".ts", ".cjs"))
-    ]
-    for start in (*scripts, cwd):
-        for folder in (Path(start), *Path(start).parents):
-            package = Path(f"{root}{folder}/node_modules/@livekit/agents/package.json")
-            try:
-                return "node", str(json.loads(package.read_text("utf-8"))["version"])
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
+    if not words:
+        return "", ""
+    if name.startswith("python"):
+        program = words[0]
+        folders = [os.path.dirname(os.path.join(cwd, program))] if "/" in program else path.split(":")
+        homes = [
+            os.path.dirname(one) for one in folders if (root / one.lstrip("/") / os.path.basename(program)).exists()
+        ]
+        return "python", next((found for home in homes if (found := _python_sdk(root, home))), "")
+    if name.startswith(("node", "bun")):
+        scripts = [os.path.join(cwd, one) for one in words[1:] if one.endswith((".js", ".mjs", ".cjs", ".ts"))]
+        return "node", next((found for one in (*scripts, cwd) if (found := _node_sdk(root, Path(one)))), "")
     return "", ""
+
+
+def _python_sdk(root: Path, home: str) -> str:
+    found = sorted(glob.glob(f"{root}{home}/lib/python3*/*-packages/livekit_agents-*.dist-info"))
+    return os.path.basename(found[-1]).removeprefix("livekit_agents-").removesuffix(".dist-info") if found else ""
+
+
+def _node_sdk(root: Path, start: Path) -> str:
+    for folder in (start, *start.parents):
+        package = Path(f"{root}{folder}/node_modules/@livekit/agents/package.json")
+        try:
+            return str(json.loads(package.read_text("utf-8"))["version"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return ""
 
 
 def _rounded(value: float | None) -> float | None:

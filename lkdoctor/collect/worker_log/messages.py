@@ -27,6 +27,8 @@ MESSAGES: Final[dict[str, Said]] = {
     "worker error:": Said.SOCKET_LOST,
     "worker is at full capacity": Said.FULL,
     "worker is below capacity": Said.AVAILABLE,
+    "custom load_fnc is not supported": Said.LOAD_REVERTED,
+    "custom loadFunc is not supported": Said.LOAD_REVERTED,
     "draining worker": Said.DRAINING,
     "drain timed out": Said.DRAIN_TIMED_OUT,
     "shutting down worker": Said.STOPPING,
