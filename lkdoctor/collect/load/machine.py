@@ -14,7 +14,6 @@ import psutil
 
 from lkdoctor.collect.load import cgroups
 
-
 _WANTED: Final = frozenset({"NUM_CPUS", "PATH", "LIVEKIT_WORKER_TOKEN"})  # of the last one only whether it is set
 
 

@@ -165,7 +165,7 @@ def _sdk_of(pid: int) -> tuple[Sdk, str]:
     root = Path(f"/proc/{pid}/root")
     try:
         process = psutil.Process(pid)
-        words, name = process.cmdline(), process.name().lower()
+        words, name = process.cmdline(), os.path.basename(process.exe()).lower()  # Node names its thread otherwise
         cwd = os.readlink(f"/proc/{pid}/cwd")
         path = environment_of(pid).get("PATH", "")
     except (psutil.Error, OSError):
