@@ -29,6 +29,9 @@ class _RefusedError(click.ClickException):
 @click.option("--voice", "voices", multiple=True, metavar="ROLE=VOICE", help="Voice of a role. Repeatable.")
 @click.option("--turns", default=6, show_default=True, type=click.IntRange(1), help="Turns of two agents with models.")
 @click.option("--log-text", is_flag=True, help="Write real speech into the log (the offline voice's words always are).")
+@click.option("--vad", metavar="off|0..1", help="Voice detection: none, or one of this threshold.")
+@click.option("--manual-turns", is_flag=True, help="Never end a turn: it understands, and does not answer.")
+@click.option("--no-echo", is_flag=True, help="The offline voice listens, and does not answer.")
 @click.option("--http-host", default="127.0.0.1", show_default=True, help="Where its HTTP endpoint listens.")
 @click.option("--http-port", default=8081, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
 @click.option("--idle", default=2, show_default=True, type=click.IntRange(0, 32), help="Processes kept warm.")
@@ -65,6 +68,10 @@ def command(**given: Any) -> None:
         )
         raise click.UsageError(f"the reference worker needs {lacks}: pip install -U 'lkdoctor[worker]'") from None
     batch = given["conversations"] is not None
+    if batch and (given["vad"] or given["manual_turns"] or given["no_echo"]):
+        raise click.UsageError(
+            "--vad, --manual-turns and --no-echo are for a worker that `lkdoctor talk` watches, not for a batch"
+        )
     if batch and (given["name"] or given["auto_dispatch"]):
         raise click.UsageError("--conversations names its workers itself: leave out --name and --auto-dispatch")
     if not batch and bool(given["name"]) == given["auto_dispatch"]:
@@ -96,6 +103,9 @@ def _serve(target: Target, given: dict[str, Any]) -> int:
         voices=tuple({**VOICES, **_voices(given["voices"])}.items()),
         turns=given["turns"],
         log_text=given["log_text"],
+        vad=_threshold(given["vad"]),
+        manual=given["manual_turns"],
+        echo=not given["no_echo"],
     )
     plan = server.Deployment(
         given["name"],
@@ -113,6 +123,23 @@ def _serve(target: Target, given: dict[str, Any]) -> int:
         return asyncio.run(server.run(target, plan, output.hint, until_stdin_closes=given["until_stdin_closes"]))
     except server.RefusedError as error:
         raise _RefusedError(str(error)) from None
+
+
+def _threshold(given: str | None) -> str:
+    """The value of --vad.
+
+    Raises:
+        click.UsageError: it is neither `off` nor a number from 0 to 1.
+    """
+    if given is None or given == "off":
+        return given or ""
+    try:
+        value = float(given)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1:
+        raise click.UsageError(f"--vad {given}: write off, or a threshold above 0 and up to 1 (0.5 is the SDK's own)")
+    return given
 
 
 def _voices(given: tuple[str, ...]) -> dict[str, str]:

@@ -85,7 +85,8 @@ def reacted(listener: Presence, spells: Iterable[Spell]) -> bool:
 def unheard(watch: Watch, speaker: Presence, listener: Presence) -> list[Spell]:
     """Words of `speaker` that nobody understood and `listener` showed no reaction to, though it had the time to; empty
     when anything at all was understood."""
-    spells = [spell for spell in words_of(speaker) if watch.run.ended_at - spell.until >= REACTION]
+    end = min(watch.run.ended_at, listener.until or watch.run.ended_at)
+    spells = [spell for spell in words_of(speaker) if spell.since >= listener.since and end - spell.until >= REACTION]
     if speaker.understood() or reacted(listener, spells):
         return []
     return spells

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from livekit.agents import TurnHandlingOptions, inference
+from livekit.agents import TurnHandlingOptions, inference, stt
 
 from lkdoctor.worker.settings import OFFLINE, Part, Settings
 from lkdoctor.worker.voice import EchoLLM, OfflineSTT, OfflineTTS
@@ -89,7 +89,9 @@ def session_arguments(settings: Settings, part: Part) -> dict[str, Any]:
         "tts": make("tts", settings.tts, settings.voice(part.role)),
     }
     examines = settings.offline and part.first and bool(part.partner)
-    if not examines:  # it says its lines by itself; answering an echo with an echo would never end
+    if not examines and (
+        settings.echo or settings.llm != OFFLINE
+    ):  # it says its lines by itself; answering an echo with an echo would never end
         arguments["llm"] = make("llm", settings.llm)
     if settings.stt == OFFLINE:
         # The code tells itself where a text ends, so no voice detection and no waiting; and a text that comes while the
@@ -107,4 +109,21 @@ def session_arguments(settings: Settings, part: Part) -> dict[str, Any]:
                 preemptive_generation={"enabled": False},
             ),
         }
-    return arguments
+    return arguments | _switched(settings, arguments)
+
+
+def _switched(settings: Settings, arguments: dict[str, Any]) -> dict[str, Any]:
+    """What the switches change: voice detection, and who ends a turn. They are for telling why an agent understands nothing."""
+    if settings.vad == "off":
+        changed: dict[str, Any] = {"vad": None}
+    elif settings.vad:
+        detection = inference.VAD(activation_threshold=float(settings.vad))
+        changed = {"vad": detection}
+        if settings.stt == OFFLINE:  # it needs none by itself; behind one it is asked only when that fires
+            changed["stt"] = stt.StreamAdapter(stt=OfflineSTT(streaming=False), vad=detection)
+    else:
+        changed = {}
+    ends = "manual" if settings.manual else "vad" if changed.get("stt") is not None else ""
+    if ends:
+        changed["turn_handling"] = {**arguments.get("turn_handling", {}), "turn_detection": ends}
+    return changed

@@ -27,6 +27,9 @@ class Settings:
     partner_seconds: float = 30.0  # how long a job waits for its partner
     quiet_seconds: float = 60.0  # without a word from the partner the conversation is over
     log_text: bool = False  # real speech in the log; the offline voice's words always are
+    vad: str = ""  # voice detection: empty for what the voice needs, `off`, or the threshold of one (0 to 1)
+    manual: bool = False  # turns end only when the program says so, and this one never does
+    echo: bool = True  # the offline voice answers
 
     @property
     def offline(self) -> bool:

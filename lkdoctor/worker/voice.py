@@ -66,13 +66,20 @@ class _Sounding(tts.SynthesizeStream):
 class OfflineSTT(stt.STT[Any]):
     """Reads the audible code: a final transcript is what was said, exactly, or does not come."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, streaming: bool = True) -> None:
+        """`streaming` False: for whole utterances, which the SDK cuts out by voice detection."""
         super().__init__(
-            capabilities=stt.STTCapabilities(streaming=True, interim_results=False, offline_recognize=False)
+            capabilities=stt.STTCapabilities(
+                streaming=streaming, interim_results=False, offline_recognize=not streaming
+            )
         )
 
-    async def _recognize_impl(self, *_: Any, **__: Any) -> stt.SpeechEvent:
-        raise NotImplementedError("the offline voice listens to streams only")
+    async def _recognize_impl(self, buffer: utils.AudioBuffer, *_: Any, **__: Any) -> stt.SpeechEvent:
+        frame = rtc.combine_audio_frames(buffer)
+        samples = np.frombuffer(frame.data, np.int16)[:: frame.num_channels]
+        heard = [one.text for one in code.Decoder().push(samples) if one.what == "text"]
+        said = [stt.SpeechData(language=LanguageCode("en"), text=" ".join(heard), confidence=1.0)] if heard else []
+        return stt.SpeechEvent(type=stt.SpeechEventType.FINAL_TRANSCRIPT, alternatives=said)
 
     def stream(
         self, *, language: Any = None, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS

@@ -127,7 +127,7 @@ def test_nobody_notices(version: str, tmp_path: Path) -> None:
 
     async def play() -> None:
         async with lab_of(version, tmp_path) as lab:
-            await lab.create(ROOM, "nobody-agent", empty_timeout=20)
+            await lab.create(ROOM, "nobody-agent", empty_timeout=14)
             noticed: list[str] = []
             agent = rtc.Room()
             for event in ("participant_connected", "participant_disconnected", "local_track_subscribed"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lkdoctor.worker.settings import MetadataError, Part, Settings, parts
+from tests.cli.running import call
 
 
 def test_no_metadata_is_a_person_served_by_the_own_role() -> None:
@@ -49,3 +50,18 @@ def test_voices() -> None:
     assert Settings().voice("customer") is None
     assert Settings().offline
     assert not Settings(llm="openai/gpt-4o-mini").offline
+
+
+@pytest.mark.parametrize("given", ["7", "0", "-1", "loud", "nan"])
+def test_a_threshold_that_is_none(given: str) -> None:
+    done = call(
+        "worker", "--name", "x", "--url", "ws://127.0.0.1:1", "--api-key", "a", "--api-secret", "b" * 32, "--vad", given
+    )
+    assert done.exit_code == 2
+    assert "--vad" in done.output
+
+
+def test_switches_are_for_no_batch() -> None:
+    done = call("worker", "--conversations", "1", "--no-echo")
+    assert done.exit_code == 2
+    assert "not for a batch" in done.output
