@@ -26,6 +26,8 @@ COMMANDS: Final = {
     "checks": "List every code and what it needs.",
     "explain": "Show the handbook page of one code.",
     "token": "Tell what a server will do with a token, or make one that is right.",
+    "fix": "Give services the agent names of the plan, where that is safe; shows the rest.",
+    "init": "Write lkdoctor.toml from what compose files, programs and logs show.",
     "demo": "Run the whole thing on recorded evidence: no server, no key.",
     "completion": "Print the script that completes lkdoctor's options in a shell.",
 }

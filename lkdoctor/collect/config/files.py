@@ -21,6 +21,7 @@ class Files:
     """Reads text by name and remembers what was read; `texts` are given instead of a disk in tests and for zips."""
 
     texts: Mapping[str, str] | None = None
+    overlay: Mapping[str, str] = field(default_factory=dict)  # texts that are tried instead of those on the disk
     used: list[str] = field(default_factory=list)
     _cache: dict[str, str | None] = field(default_factory=dict)
 
@@ -34,6 +35,8 @@ class Files:
         return found
 
     def _read(self, name: str) -> str | None:
+        if name in self.overlay:
+            return self.overlay[name]
         if self.texts is not None:
             return self.texts.get(name)
         path = Path(name)

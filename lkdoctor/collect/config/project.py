@@ -48,6 +48,7 @@ def read_project(
     environ: Mapping[str, str],
     *,
     chosen: Sequence[str] = (),
+    files: Files | None = None,
 ) -> None:
     """Read all configuration files of one folder, zip, or of the command line into settings.
 
@@ -56,11 +57,12 @@ def read_project(
         gathered: takes the settings, a note on each file, and the words that prove each setting.
         environ: the variables that Compose would see.
         chosen: names of Compose files that were named one by one; they are put together in this order.
+        files: what reads them; the disk, or the zip that they come from, when it is not given.
     """
     if not inputs:
         return
     zipped = [one for one, _ in inputs if one.member]
-    files = of_zip(zipped) if zipped else Files()
+    files = files if files is not None else of_zip(zipped) if zipped else Files()
     notes: dict[str, SourceNote] = {}
 
     def note(name: str) -> SourceNote:
