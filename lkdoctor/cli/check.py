@@ -111,7 +111,7 @@ def command(
     """Tell what happened to every dispatch in the evidence, why, the proof and the fix.
 
     PATHS are server logs (plain, .gz, .zst, as docker, kubectl or journald wrap them; rotated sets and several nodes
-    together); logs of agent workers (Python and Node, of any version and mode); API exchanges (api.jsonl); folders and zips that hold some, such as the case of `lkdoctor snapshot`; or - for
+    together); logs of agent workers (Python and Node, of any version and mode); API exchanges (api.jsonl); an agent's Python program (agent.py: read, never run); watches of a room (talk.jsonl); folders and zips that hold some, such as the case of `lkdoctor snapshot`; or - for
     stdin. Without PATHS, a token or a live server the current folder is looked at.
 
     A live server is asked only with --url, --project, --live, --watch or --probe. Its key and secret come from

@@ -28,7 +28,7 @@ def read_code(text: str, name: str, gathered: Gathered, *, read_at: float | None
     note = SourceNote(name, "agent_code", lines=text.count("\n") + 1, bytes=len(text.encode()))
     gathered.notes.append(note)
     if "livekit" not in text:
-        note.notes.append("it uses no livekit package")
+        note.unusable = "a program that uses no livekit package; nothing in it is looked at"
         return
     try:
         tree = ast.parse(text)

@@ -119,6 +119,8 @@ class CaseInputs:
             kind, looks = _kind(given, name)
             if kind == "unknown" and _SERVER_LOG.match(name):
                 kind = "server_log"
+            if kind == "agent_program" and b"livekit" not in _head(given):
+                continue  # some other program that lies there
             if kind != "unknown" or _ANY_LOG.search(name):
                 self._add(given, kind, looks, by_chance=True)
 

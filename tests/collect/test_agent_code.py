@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 
 import pytest
 
 from lkdoctor.collect.agent_code import read_code
+from lkdoctor.collect.case import CaseInputs
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.dispatch.agent_code import CodeTrap
 
@@ -106,3 +108,17 @@ def test_a_secret_on_the_line_is_masked() -> None:
     read_code(code, "agent.py", gathered)
     shown = str(gathered.facts) + str(gathered.quotes)
     assert "hunter2" not in shown
+
+
+def test_other_programs_in_a_folder_are_no_evidence(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("print('hello')\n")
+    found = CaseInputs.find([tmp_path])
+    assert (found.readable, found.others) == ([], [])
+    (tmp_path / "my_agent.py").write_text("from livekit.agents import Agent\n")
+    assert [one.name for one in CaseInputs.find([tmp_path]).readable] == [str(tmp_path / "my_agent.py")]
+
+
+def test_a_program_of_any_name_is_read_when_it_is_named(tmp_path: Path) -> None:
+    program = tmp_path / "front_desk.py"
+    program.write_text("from livekit.agents import Agent\n")
+    assert [one.kind for one in CaseInputs.find([program]).extras] == ["agent_program"]
