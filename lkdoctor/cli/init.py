@@ -45,19 +45,22 @@ def command(folder: Path, to_stdout: bool, force: bool) -> None:
 def draft(folder: Path) -> str:
     """The file's text."""
     from lkdoctor.cli import pipeline
+    from lkdoctor.dispatch.model import Stories
     from lkdoctor.dispatch.project import project_of
     from lkdoctor.dispatch.settings import Setting
     from lkdoctor.dispatch.token_claims import entries
 
     try:
         stories = pipeline.collect(pipeline.Wish((str(folder),), quiet=True)).stories
-    except pipeline.InputError as error:
-        raise click.UsageError(str(error)) from None
+    except pipeline.InputError:
+        stories = Stories()  # nothing is there yet: an empty plan to fill in
     project = project_of([one for one in stories.facts.get(Setting, []) if isinstance(one, Setting)])
     agents: dict[str, dict[str, object]] = {}
+    unnamed: list[str] = []
     for service in project.workers():
         name = service.agent_name.value
         if name is None:
+            unnamed.append(f"# service {service.name}: its agent name is not known ({service.agent_name.why})")
             continue
         entry = agents.setdefault(name, {"workers": 0, "from": []})
         entry["workers"] = int(str(entry["workers"])) + (service.replicas or 1)
@@ -93,6 +96,7 @@ def draft(folder: Path) -> str:
     )
     for name, entry in agents.items():
         lines += ["", *_agent(name, entry, by_token, by_origin.get(name, set()))]
+    lines += ["", *unnamed] if unnamed else []
     if not agents:
         lines += ["", "# No agent was found. Add one table for each:", "# [[agents]]", '# name = "inbound"']
     return "\n".join(lines) + "\n"

@@ -147,3 +147,15 @@ def test_init_accepts_no_fault(tmp_path: Path) -> None:
     shown = call("init", folder, "--stdout").output
     assert "different programs take this name (LKD802)" in shown
     assert "\nworkers" not in shown
+
+
+def test_init_of_an_empty_folder_is_a_plan_to_fill_in(tmp_path: Path) -> None:
+    assert call("init", tmp_path).exit_code == 0
+    assert config.load((str(tmp_path),)).config.agents == ()
+
+
+def test_a_gate_is_not_green_over_a_compose_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("services:\n  a: [\n", "utf-8")
+    ran = call("check", tmp_path)
+    assert ran.exit_code in {1, 2}
+    assert "is not valid YAML" in " ".join((ran.output + ran.stderr).split())

@@ -20,6 +20,7 @@ DEFAULTS: Final = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-
 _OVERRIDES: Final = ("compose.override.yaml", "compose.override.yml")
 _REPLACED: Final = frozenset({"command", "entrypoint", "test"})
 _AS_MAP: Final = frozenset({"environment", "labels", "args", "extra_hosts", "sysctls", "annotations", "depends_on"})
+UNREADABLE: Final = ("is referred to and cannot be read", "is not valid YAML")  # how notes on lost files begin
 _DEEPEST: Final = 20
 _MOST_FILES: Final = 50
 
@@ -95,7 +96,7 @@ class _Loader:
         self._resolved.folders.setdefault(name, folder)
         text = self._files.read(name)
         if text is None:
-            self._note(name, 0, "is referred to and cannot be read")
+            self._note(name, 0, UNREADABLE[0])
             return empty
         if len(self._resolved.folders) > _MOST_FILES:
             self._note(name, 0, f"more than {_MOST_FILES} Compose files; the rest is not read")
@@ -103,7 +104,7 @@ class _Loader:
         try:
             raw = parse(text, name)
         except YamlError as error:
-            self._note(name, error.line, f"is not valid YAML: {error}")
+            self._note(name, error.line, f"{UNREADABLE[1]}: {error}")
             return empty
         self._documents[name] = self._with_variables(raw, top=True)
         return self._documents[name]

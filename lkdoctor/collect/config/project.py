@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from lkdoctor.collect.config.compose import DEFAULTS, Resolved, override_of, resolve
+from lkdoctor.collect.config.compose import DEFAULTS, UNREADABLE, Resolved, override_of, resolve
 from lkdoctor.collect.config.env_files import lookup_in, read_variables
 from lkdoctor.collect.config.files import Files, beside, of_zip
 from lkdoctor.collect.config.livekit_yaml import looks_like_livekit, read_livekit_yaml
@@ -80,7 +80,11 @@ def read_project(
         for name in names:
             note(name)
         for file, line, words in (*reader.resolved.notes, *reader.notes):
-            note(file).notes.append(f"{f'line {line}: ' if line else ''}{words}")
+            told = f"{f'line {line}: ' if line else ''}{words}"
+            if words.startswith(UNREADABLE):  # a gate must not be green over a file that nobody could read
+                note(file).unusable = told
+            else:
+                note(file).notes.append(told)
         for service, file in reader.server_files:
             if file and (text := files.read(file)) is not None and all(file != one.name for one, _ in inputs):
                 settings, wrong = read_livekit_yaml(text, file, service)

@@ -1,0 +1,55 @@
+"""LKD515: the plan held against recorded logs and API listings, and a plan that agrees with them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import call
+from tests.recorded import case
+
+
+def told(tmp_path: Path, recorded: str, plan: str) -> list[str]:
+    folder = tmp_path / "case"
+    shutil.copytree(case(recorded), folder)
+    (folder / "lkdoctor.toml").write_text(plan, "utf-8")
+    found = json.loads(call("check", folder, "--format", "json").stdout)
+    return [one["message"] for one in found["findings"] if one["code"] == "LKD515"]
+
+
+BOTH = '[[agents]]\nname = "support-agent"\nworkers = 1\n[[agents]]\nname = "customer-agent"\nworkers = 1\n'
+
+
+def test_a_plan_that_the_log_keeps_raises_nothing(tmp_path: Path) -> None:
+    assert told(tmp_path, "two-names-one-room", BOTH) == []
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        ('[[agents]]\nname = "driver"\n', "no worker of that name ever registered"),
+        (BOTH.replace("workers = 1", "workers = 2", 1), "1 worker of it registered at the end of the log"),
+        ('[[agents]]\nname = "support-agent"\ntype = "publisher"\n', "registered for JT_ROOM"),
+    ],
+)
+def test_what_the_log_lacks_is_told(tmp_path: Path, plan: str, said: str) -> None:
+    (message,) = told(tmp_path, "two-names-one-room", plan)
+    assert said in message
+    assert "lkdoctor.toml:" in message
+
+
+@pytest.mark.parametrize(
+    ("look", "said"),
+    [
+        ('identity = "agent-*"\nkind = "agent"\nhidden = false', None),
+        ('identity = "support-*"', "its identity is"),
+        ('kind = "standard"', "its kind is AGENT, where STANDARD is looked for"),
+        ("hidden = true", "it is visible, where hidden is planned"),
+    ],
+)
+def test_how_the_agent_looks_in_the_room(tmp_path: Path, look: str, said: str | None) -> None:
+    found = told(tmp_path, "listed-healthy-call", f'[[agents]]\nname = "inbound-agent"\n{look}\n')
+    assert (said is None and not found) or (said is not None and len(found) == 1 and said in found[0]), found
