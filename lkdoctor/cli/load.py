@@ -47,6 +47,7 @@ class _Asked:
     nodes: tuple[str, ...]
     functions: tuple[str, ...]
     pids: tuple[int, ...]
+    containers: tuple[str, ...]
     known: Known
     seconds: float
     windows: int
@@ -66,6 +67,7 @@ class _Asked:
     help="Your own load function; it is imported and called, in the Python of --python and from the current folder.",
 )
 @click.option("--pid", "pids", type=click.IntRange(1), multiple=True, help="A worker that runs, also in a container.")
+@click.option("--container", "containers", multiple=True, metavar="NAME", help="The same for a Docker container here.")
 @click.option(
     "--seconds", type=click.FloatRange(1, 600), default=SECONDS, show_default=True, help="Measure for so long."
 )
@@ -97,6 +99,7 @@ def command(
     nodes: tuple[str, ...],
     functions: tuple[str, ...],
     pids: tuple[int, ...],
+    containers: tuple[str, ...],
     seconds: float,
     watch: float | None,
     agent_name: str | None,
@@ -144,7 +147,7 @@ def command(
         raise click.UsageError("a load_threshold that the code sets holds in dev mode, too: leave out --dev")
     windows = 1 if watch is None else max(1, round(watch / seconds))
     known = Known(agent_name, threshold, dev, (server_version or "").removeprefix("v"), target_load)
-    asked = _Asked(pythons, nodes, functions, pids, known, seconds, windows, quiet)
+    asked = _Asked(pythons, nodes, functions, pids, containers, known, seconds, windows, quiet)
     live = options.Live(bool(url or project), url, project, key, secret, probe=bool(url or project))
     if secret is not None:
         of_this_run().add(secret)
@@ -205,6 +208,7 @@ async def _measure(asked: _Asked, gathered: Gathered, interrupt: Any) -> None:
     from lkdoctor.collect.load import machine, measure
 
     places: list[Place] = [machine.of_process(one) for one in asked.pids]
+    places += [machine.of_container(one) for one in asked.containers]
     if asked.pythons or asked.nodes or asked.functions or not places:
         places.insert(0, machine.here())
     functions: list[Function] = []
@@ -229,7 +233,24 @@ async def _measure(asked: _Asked, gathered: Gathered, interrupt: Any) -> None:
     finally:
         for one in functions:
             await one.stop()
+        asked.notes += (
+            [
+                f"{one.where}: no livekit-agents and no @livekit/agents was found there, so what its worker would report is not known"
+                for one in _last_of(gathered)
+                if not one.measures
+            ]
+            if asked.pids or asked.containers
+            else []
+        )
         asked.notes += [f"{one.named}: {one.ended}" for one in functions if one.ended and not one.samples]
+
+
+def _last_of(gathered: Gathered) -> list[LoadReading]:
+    """The last reading of each other process."""
+    from lkdoctor.dispatch.load import LoadReading
+
+    every = [one for one in gathered.facts.get(LoadReading, []) if isinstance(one, LoadReading)]
+    return list({one.where: one for one in every if one.where != "this machine"}.values())
 
 
 async def _functions(asked: _Asked) -> list[Function]:

@@ -148,7 +148,7 @@ def _limit(one: LoadReading, limit: Limit) -> str:
         else f" The worker calls itself full at {own:g}."
     )
     if limit.load is None:
-        return f"The load at which the server refuses is {limit.words}.{worker}"
+        return f"The load at which the server refuses is {limit.words}; --server-version says it.{worker}"
     return f"The server refuses a worker from {limit.words} on, whatever the worker's own threshold.{worker}"
 
 

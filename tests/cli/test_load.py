@@ -99,6 +99,7 @@ def test_without_an_sdk_the_machine_alone_is_measured(home: Path) -> None:
         (["--function", "functions:absent"], "cannot be loaded"),
         (["--function", "functions"], "module:name"),
         (["--pid", "4194305"], "no such process"),
+        (["--container", "absent"], "--container absent"),
         (["--server-version", "new"], "three numbers"),
         (["--threshold", "nan"], "number above 0"),
         (["--threshold", "0.9", "--dev"], "--dev"),

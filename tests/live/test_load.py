@@ -67,13 +67,21 @@ def test_what_every_version_divides_by(
             assert one["divisor"] == told.cpus, one
 
 
-def test_a_worker_in_a_container_from_outside(engine: Engine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["pid", "container"])
+def test_a_worker_in_a_container_from_outside(engine: Engine, tmp_path: Path, by: str) -> None:
     """Its quota, its NUM_CPUS and its SDK's version, by its process alone."""
+
+    def how(pid: str) -> list[str]:
+        return ["--pid", pid] if by == "pid" else ["--container", f"agent-{by}"]
 
     async def play() -> str:
         async with running("1.13.5", tmp_path) as server:
             worker = await asyncio.to_thread(
-                engine.worker, "agent-1", server, environment={"LAB_AGENT_NAME": "inbound", "NUM_CPUS": "2"}, cpus=1.5
+                engine.worker,
+                f"agent-{by}",
+                server,
+                environment={"LAB_AGENT_NAME": "inbound", "NUM_CPUS": "2"},
+                cpus=1.5,
             )
             worker.reload()
             pid = str(worker.attrs["State"]["Pid"])
@@ -84,8 +92,7 @@ def test_a_worker_in_a_container_from_outside(engine: Engine, tmp_path: Path) ->
                     "-m",
                     "lkdoctor",
                     "load",
-                    "--pid",
-                    pid,
+                    *how(pid),
                     "--seconds",
                     "2",
                     "--format",
@@ -95,7 +102,7 @@ def test_a_worker_in_a_container_from_outside(engine: Engine, tmp_path: Path) ->
                 capture_output=True,
                 check=True,
                 timeout=60,
-                env=environment(PYTHONPATH=f"{ROOT}:{ROOT / 'checks'}"),
+                env=environment(PYTHONPATH=f"{ROOT}:{ROOT / 'checks'}", DOCKER_HOST=engine.host),
             )
             return ran.stdout.decode()
 
