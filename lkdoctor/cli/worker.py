@@ -79,6 +79,7 @@ def command(**given: Any) -> None:
             "give --name NAME, the agent name that dispatches and tokens ask for (one for all replicas of a deployment); "
             "or --auto-dispatch for a worker without a name, which gets new rooms unasked"
         )
+    _shown("--name", given["name"])
     try:
         target = resolve(url=given["url"], key=given["api_key"], secret=given["api_secret"], project=given["project"])
     except CredentialsError as error:
@@ -159,7 +160,7 @@ def _converse(target: Target, given: dict[str, Any]) -> int:
     from lkdoctor.worker.batch import Batch, Wish
     from lkdoctor.worker.processes import WorkerFailedError
 
-    prefix = _prefix(given["room_prefix"], judged=given["output"] is not None)
+    prefix = _prefix(given["room_prefix"])
 
     models = [part for kind in ("stt", "llm", "tts") if given[kind] != "offline" for part in (f"--{kind}", given[kind])]
     if models:
@@ -184,7 +185,9 @@ def _converse(target: Target, given: dict[str, Any]) -> int:
         except (WorkerFailedError, ProbeError) as error:
             failed = str(error)  # what was learned until then is kept
         document = talks.document(batch)
-        if case is not None:
+        if case is not None and failed and not batch.began:
+            case.abandon()
+        elif case is not None:
             talks.finish(case, batch)
     except CaseFileError as error:
         raise click.UsageError(str(error)) from None
@@ -204,21 +207,30 @@ def _converse(target: Target, given: dict[str, Any]) -> int:
     return talks.status(batch)
 
 
-def _prefix(text: str, *, judged: bool) -> str:
+def _prefix(text: str) -> str:
     """How names of rooms and agents shall begin.
 
     Raises:
         click.UsageError: no server would take such names, or no report would show them.
     """
-    from lkdoctor.dispatch.rules import OWN_PREFIX
-
     if not text or len(text) > _LONGEST_PREFIX or not text.isprintable() or text != text.strip():
         raise click.UsageError(
             f"--room-prefix {text!r}: give 1 to {_LONGEST_PREFIX} printable characters, no blank around"
         )
-    if judged and text.startswith(OWN_PREFIX):
-        raise click.UsageError(
-            f"--room-prefix {text}: reports leave out everything whose name begins with {OWN_PREFIX}, so nothing of the case "
-            "(-o) could be judged; take another prefix"
-        )
+    _shown("--room-prefix", text)
     return text
+
+
+def _shown(option: str, name: str) -> None:
+    """Refuses names that are kept for lkdoctor's own probes.
+
+    Raises:
+        click.UsageError: every report would leave it out.
+    """
+    from lkdoctor.dispatch.rules import OWN_PREFIX
+
+    if name.startswith(OWN_PREFIX):
+        raise click.UsageError(
+            f"{option} {name}: names that begin with {OWN_PREFIX} are those of lkdoctor's probes, and every report leaves them "
+            "out, so nothing of it could be judged; take another name"
+        )

@@ -127,6 +127,11 @@ class Batch:
         return f"{self.own}-{role}" if self.wish.shape == "a" else self.own
 
     @property
+    def began(self) -> bool:
+        """A worker was started, so there is something to look at."""
+        return bool(self._workers)
+
+    @property
     def own(self) -> str:
         """How the names of this batch's rooms and agents begin; no other batch's do."""
         return f"{self.wish.prefix}{self.run_id}"

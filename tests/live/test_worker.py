@@ -370,11 +370,14 @@ def test_it_needs_a_name() -> None:
 
 def test_it_refuses_what_could_not_be_judged(tmp_path: Path) -> None:
     """Said before anything starts: rooms that no report shows, a case that would overwrite something, an odd prefix."""
-    assert "could be judged" in refused(
-        "--conversations", "1", "--room-prefix", "lkdoctor-x", "-o", str(tmp_path / "c")
-    )
+    assert "could be judged" in refused("--conversations", "1", "--room-prefix", "lkdoctor-x")
+    assert "could be judged" in refused("--name", "lkdoctor-x", "--http-port", "0")
     assert "exists already" in refused("--conversations", "1", "-o", str(tmp_path))
     assert "--room-prefix" in refused("--conversations", "1", "--room-prefix", " ")
+    case = tmp_path / "case"
+    command = [sys.executable, "-m", "lkdoctor", "worker", "--conversations", "1", "-o", str(case)]
+    ran = subprocess.run(command, env=environment(None), capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, case.exists()) == (1, False), ran.stderr  # nothing listens there: no case of nothing
 
 
 def test_without_the_extra_it_names_it(tmp_path: Path) -> None:
