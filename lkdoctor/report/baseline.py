@@ -43,8 +43,8 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
-    schema: Literal["lkdoctor.baseline/v1"] = SCHEMA
-    findings: list[Entry] = []
+    schema: Literal["lkdoctor.baseline/v1"]
+    findings: list[Entry]
 
     def known(self) -> dict[str, Known]:
         """What sets findings aside."""
@@ -101,7 +101,7 @@ def of(report: json_v1.Report, today: str, before: Baseline | None = None) -> Ba
             one.count + (same.count if same else 0),
             days.get(mark, today),
         )
-    return Baseline(findings=list(entries.values()))
+    return Baseline(SCHEMA, list(entries.values()))
 
 
 def worse(one: json_v1.Finding, entry: Entry) -> bool:

@@ -16,7 +16,7 @@ from lkdoctor.doctor import fingerprint
 from lkdoctor.doctor.catalogue import Catalogue, UnknownCodeError
 from lkdoctor.doctor.codes import CODES, INPUT_UNREADABLE
 from lkdoctor.doctor.engine import Diagnosis, Result
-from lkdoctor.doctor.finding import Code, Finding, Severity, Subject
+from lkdoctor.doctor.finding import Code, Finding, Severity
 from lkdoctor.doctor.gate import OWN
 
 # What could not be read this time is no lasting fault that a baseline could know.
@@ -153,17 +153,20 @@ def _codes(at: str, one: Accepted, catalogue: Catalogue) -> set[str]:
 
 
 def _about(finding: Finding, one: Accepted) -> bool:
-    """Is the finding about what the table names, and about nothing else?"""
-    subjects: tuple[Subject, ...] = (finding.subject, *finding.folds)
+    """Is the finding about what the table names, and about nothing else?
+
+    What its subject leaves open, the dispatches that it accounts for say.
+    """
+    subject = finding.subject
     if one.room:
-        rooms = {subject.room for subject in subjects if subject.room}
+        rooms = {subject.room} if subject.room else {each.room for each in finding.folds if each.room}
         if not rooms or not all(_like(room, one.room) for room in rooms):
             return False
     if one.agent is not None:
-        names = {subject.agent_name for subject in subjects if subject.agent_name is not None}
-        if not names or not all(_like(name, one.agent) for name in names):
+        names = {subject.agent_name} if subject.agent_name is not None else {each.agent_name for each in finding.folds}
+        if not names or not all(name is not None and _like(name, one.agent) for name in names):
             return False
-    return not one.subject or _like(f"{finding.subject.kind}:{finding.subject.id}", one.subject)
+    return not one.subject or _like(f"{subject.kind}:{subject.id}", one.subject)
 
 
 def _like(text: str, pattern: str) -> bool:
