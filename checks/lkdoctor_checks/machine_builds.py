@@ -18,15 +18,17 @@ SHARED_JOBS = 2  # each; both versions work
 
 @check(CONTAINER_STALE)
 def container_stale(containers: Facts[Container]) -> Iterator[Finding | Inconclusive]:
-    """A worker's container runs an older image than the one that its name means now.
+    """A container runs an older image, or has an older environment, than what is written now.
 
     ## What it means
-    The image was built or pulled anew, and the container was not made anew: it runs the old code. `docker compose restart`
-    does not change that, and neither does `docker restart`.
+    The image was built or pulled anew, or a variable was changed in the Compose file or an `env_file`, and the container was
+    not made anew: it runs the old code under the old name. `docker compose restart` and `docker restart` do not change that.
 
     ## How it is decided
-    The container's own image id differs from the id that its image's name has on this engine now. Exact, and for workers
-    and servers only.
+    Image: the container's own image id differs from the id that its image's name has on this engine now. Environment: a
+    variable that LiveKit's SDKs read has another value in the container than in the file that its labels name, and that file
+    was changed after the container was made. Values that hold a variable of the shell are not compared. For workers and
+    servers only.
 
     ## How to fix
     Make the container anew: `docker compose up -d --force-recreate SERVICE`.
@@ -35,17 +37,36 @@ def container_stale(containers: Facts[Container]) -> Iterator[Finding | Inconclu
     A deploy that is under way. A tag that was given to another image on purpose while the old one goes on.
     """
     for one in containers:
-        if not one.running or not one.role or not one.image_now or not one.image_id or one.image_now == one.image_id:
+        if not one.running or not one.role:
+            continue
+        older = []
+        if one.image_now and one.image_id and one.image_now != one.image_id:
+            older.append(
+                f"its image {one.image} was {_short(one.image_id)} when it was made, and is {_short(one.image_now)} now"
+            )
+        older += [
+            f"{each.name} is {_shown(one.environment.get(each.name))} in it, and {_shown(each.says)} in {each.where}, which was "
+            f"changed at {words.clock(each.changed_at)}"
+            for each in one.declared
+        ]
+        if not older:
             continue
         command = up(one)
         yield Finding(
             CONTAINER_STALE,
             Subject("container", id=one.name),
-            f"Container {one.name} runs an older image: {one.image} was {_short(one.image_id)} when it was made, and is "
-            f"{_short(one.image_now)} now.",
+            f"Container {one.name} is older than what is written: {'; '.join(older)}.",
             CONTAINER_STALE.severity,
             Confidence.HIGH,
-            {"container": one.name, "image": one.image, "runs": one.image_id, "now": one.image_now, "role": one.role},
+            {
+                "container": one.name, "image": one.image, "runs": one.image_id, "now": one.image_now, "role": one.role,
+                "environment": [
+                    {
+                        "name": each.name, "has": one.environment.get(each.name), "says": each.says, "where": each.where,
+                    }
+                    for each in one.declared
+                ],
+            },
             (one.place,),
             (
                 Fix(
@@ -56,11 +77,15 @@ def container_stale(containers: Facts[Container]) -> Iterator[Finding | Inconclu
                         "Jobs that run in it end; a worker that is stopped finishes them first, within its drain time.",
                         "`restart` keeps the old image and the old environment.",
                     ),
-                    verify=("The new container's image id is the one that its name means.",),
+                    verify=("`lkdoctor check --docker` no longer tells it.",),
                 ),
             ),
             first_at=one.started_at,
-        )
+        )  # fmt: skip
+
+
+def _shown(value: str | None) -> str:
+    return "not set" if value is None else f'"{value}"'
 
 
 @check(VERSION_SPLIT)

@@ -46,6 +46,15 @@ class Death(msgspec.Struct, frozen=True):
     oom: bool = False  # the kernel killed a process of it for memory, just before
 
 
+class Declared(msgspec.Struct, frozen=True):
+    """A variable that the container's Compose file, changed since, sets to another value than the container has."""
+
+    name: str
+    says: str
+    where: str  # file:line:column
+    changed_at: float
+
+
 class Container(Fact, frozen=True, kw_only=True):
     """One container as the engine describes it."""
 
@@ -79,6 +88,7 @@ class Container(Fact, frozen=True, kw_only=True):
     compose: Compose | None = None
     replica_of: str = ""  # the service of a swarm or the workload of a cluster that it is one of
     deaths: tuple[Death, ...] = ()  # within the last minutes, oldest first
+    declared: tuple[Declared, ...] = ()  # where its Compose file says something else now
     log: str = ""  # the name of its log among the sources
 
     @property

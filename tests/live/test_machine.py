@@ -111,8 +111,9 @@ def test_two_projects_of_one_name(engine: Engine, tmp_path: Path) -> None:
     symptoms = {one["code"] for one in json.loads(before.out).get("symptoms", [])}
     assert found["explains"], "LKD203 of the server's log is this one's symptom"
     assert symptoms <= {"LKD203"}
-    assert "LKD801" in findings(half), "`restart` keeps the old environment"
-    assert "LKD801" not in findings(after)
+    assert {"LKD801", "LKD808"} <= set(findings(half)), "`restart` keeps the old environment"
+    assert f"{NAME}-staging" in findings(half)["LKD808"]["message"]
+    assert not {"LKD801", "LKD808"} & set(findings(after))
     jobs = {one["room"]: one["worker_id"] for one in json.loads(after.out)["dispatches"] if one["room"] == "test-call"}
     names = {one["worker_id"]: one["agent_name"] for one in json.loads(after.out)["workers"]}
     assert [names[one] for one in jobs.values()] == [f"{NAME}-staging"]

@@ -15,6 +15,7 @@ from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.machine import container_logs as logs
 from lkdoctor.collect.machine import signs
 from lkdoctor.collect.machine.containers import container_of
+from lkdoctor.collect.machine.declared import declared
 from lkdoctor.collect.machine.endpoints import Address, of_container
 from lkdoctor.collect.machine.engine import connect, is_here, product
 from lkdoctor.dispatch.machine import LIVE, SERVER, WORKER, Container, Death
@@ -135,7 +136,10 @@ class Engine:
         if WORKER in told and found.status == "running" and self.here:
             self.addresses.append(of_container(found.name, described))
         role = WORKER if WORKER in told else SERVER if SERVER in told else ""
-        return msgspec.structs.replace(found, role=role, told_by=tuple(sorted(set(told.values()))), log=fetched.name)
+        says = declared(found) if self.here and found.running else ()
+        return msgspec.structs.replace(
+            found, role=role, told_by=tuple(sorted(set(told.values()))), declared=says, log=fetched.name
+        )
 
 
 def _by_processes(one: Running) -> dict[str, str]:
