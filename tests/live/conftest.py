@@ -6,11 +6,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from fixtures.lab import docker_engine
 from fixtures.lab.binaries import VERSIONS, missing
+from fixtures.lab.compose import compose_binary, compose_missing
 from fixtures.lab.docker_engine import Engine
 from fixtures.lab.paths import LabUnavailableError
 
@@ -47,6 +49,14 @@ def _one_engine() -> Iterator[Engine | str]:
             yield engine
     except LabUnavailableError as error:
         yield str(error)
+
+
+@pytest.fixture
+def compose(request: pytest.FixtureRequest) -> Path:
+    """Docker Compose, built when it is not there yet."""
+    if (reason := compose_missing()) is not None:
+        _not_run(request.node.name, reason)
+    return compose_binary()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fixtures.lab.api import Api
-from fixtures.lab.compose import Project, compose_binary, worker_service
+from fixtures.lab.compose import Project, worker_service
 from fixtures.lab.docker_engine import Engine
 from fixtures.lab.servers import KEY, SECRET, Server, running
 from tests.cli.running import ROOT, Ran, environment
@@ -68,9 +68,9 @@ async def ask(server: Server, folder: Path, name: str, *rooms: str) -> None:
         await client.close()
 
 
+@pytest.mark.usefixtures("compose")
 def test_two_projects_of_one_name(engine: Engine, tmp_path: Path) -> None:
     """User story 5: found, by both containers' names and their jobs; the printed fix ends it; the next job goes right."""
-    compose_binary()
 
     async def play() -> tuple[Ran, Ran, Ran, str]:
         async with running("1.13.5", tmp_path) as server:
