@@ -88,6 +88,8 @@ class Engine:
             else:
                 gathered.add(found)
         note.lines = len(every)
+        if not every:
+            note.notes.append("it has no containers")
         if others:
             note.notes.append(f"{others} of {len(every)} containers have nothing to do with LiveKit")
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 USUAL: Final = "/var/run/docker.sock"
+USUALLY: Final = "the usual place"
 
 
 class EngineError(Exception):
@@ -45,7 +46,7 @@ def connect(environ: Mapping[str, str], seconds: float) -> tuple[DockerClient, s
     if scheme == "unix":
         _usable(host.removeprefix("unix://"), named_by, environ)
     try:
-        if "DOCKER_HOST" in environ or named_by == "no variable":
+        if "DOCKER_HOST" in environ or named_by == USUALLY:
             client = docker.from_env(environment={**environ, "DOCKER_HOST": host}, timeout=int(max(1, seconds)))
         else:
             client = docker.DockerClient(base_url=host, timeout=int(max(1, seconds)), tls=_tls(environ))
@@ -75,7 +76,7 @@ def _address(environ: Mapping[str, str]) -> tuple[str, str]:
     folder = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or "~").expanduser() / ".docker")
     context = environ.get("DOCKER_CONTEXT") or str(_json(folder / "config.json").get("currentContext") or "")
     if not context or context == "default":
-        return f"unix://{USUAL}", "no variable"
+        return f"unix://{USUAL}", USUALLY
     for meta in sorted((folder / "contexts" / "meta").glob("*/meta.json")):
         found = _json(meta)
         if found.get("Name") == context:

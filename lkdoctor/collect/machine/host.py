@@ -64,15 +64,15 @@ class Look:
                 continue
             self.addresses.append(of_process(found))
         if hidden:
-            note.notes.append(f"{hidden} processes of other users could not be looked at; root sees them all")
+            note.notes.append(f"processes of other users that could not be looked at (root sees them all): {hidden}")
 
 
 def _listed() -> tuple[list[signs.Running], int]:
     found, hidden = [], 0
-    for one in psutil.process_iter(["pid", "ppid", "cmdline"], ad_value=None):
+    for one in psutil.process_iter(["pid", "ppid", "cmdline", "status"], ad_value=None):
         command = one.info["cmdline"]
         if command is None:
-            hidden += 1
+            hidden += one.info["status"] != psutil.STATUS_ZOMBIE
         elif command:
             found.append(signs.Running(one.info["pid"], one.info["ppid"] or 0, " ".join(command)))
     return found, hidden
