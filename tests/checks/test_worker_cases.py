@@ -87,3 +87,20 @@ def test_the_reason_of_a_lost_worker(case: str, reason: str) -> None:
     folder = next(one for one in WORKER_CASES if one.name == case)
     (found,) = sure(folder / LOG)
     assert found.values["reason"] == reason
+
+
+@pytest.mark.parametrize(
+    ("case", "code", "words"),
+    [
+        ("worker-said-full", "LKD303", "called itself full (load 0.90, threshold 0.7) since 14:59:30.1 UTC"),
+        ("worker-draining-said", "LKD303", "was draining since 15:11:11.3 UTC"),
+        ("worker-answers-late", "LKD305", "asked at 15:00:30.6 UTC, it accepted 5.0 s later (at 15:00:35.7 UTC)"),
+    ],
+)
+def test_a_refusal_quotes_the_workers_own_log(case: str, code: str, words: str) -> None:
+    """What the server cannot tell stands beside its word, to the tenth of a second."""
+    folder = next(one for one in WORKER_CASES if one.name == case)
+    collected = pipeline.collect(pipeline.Wish((str(folder),), quiet=True, jobs=1))
+    diagnosis = engine.run(load().checks, Evidence.of(collected.stories))
+    said = [one.message for one in (*diagnosis.findings, *diagnosis.symptoms) if one.code.id == code]
+    assert any(words in one for one in said), said
