@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -16,9 +17,6 @@ from lkdoctor.collect.machine.containers import container_of, moment
 from lkdoctor.collect.machine.engine import EngineError, connect
 from lkdoctor.collect.machine.environment import allowed, command, pairs
 from lkdoctor.dispatch.machine import Port
-
-# The Docker SDK leaves its socket to the garbage collector when nobody answers its first question.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 PLANTED = "planted-secret-0123456789"
 
@@ -63,6 +61,23 @@ def test_a_dead_socket_says_that_nobody_answers(tmp_path: Path) -> None:
 def test_a_silent_engine_is_not_waited_for(tmp_path: Path) -> None:
     with listening(tmp_path / "d.sock") as path:
         assert "does not answer in time" in refused(DOCKER_HOST=f"unix://{path}")
+
+
+def test_something_else_that_answers_is_no_engine(tmp_path: Path) -> None:
+    with listening(tmp_path / "d.sock") as path, socket.socket(socket.AF_UNIX) as other:
+        path.unlink()
+        other.bind(str(path))
+        other.listen()
+
+        def greet() -> None:
+            caller, _ = other.accept()
+            with caller:
+                caller.sendall(b"220 mail.example.com ESMTP\r\n")
+
+        greeter = Thread(target=greet)
+        greeter.start()
+        assert "is no Docker engine" in refused(DOCKER_HOST=f"unix://{path}")
+        greeter.join()
 
 
 def test_a_file_is_no_socket(tmp_path: Path) -> None:

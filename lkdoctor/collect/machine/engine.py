@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -46,6 +47,7 @@ def connect(environ: Mapping[str, str], seconds: float) -> tuple[DockerClient, s
     if scheme == "unix":
         _usable(host.removeprefix("unix://"), named_by, environ)
     try:
+        _knock(host, seconds, encrypted=scheme == "https" or bool(environ.get("DOCKER_TLS_VERIFY")))
         if "DOCKER_HOST" in environ or named_by == USUALLY:
             client = docker.from_env(environment={**environ, "DOCKER_HOST": host}, timeout=int(max(1, seconds)))
         else:
@@ -54,6 +56,31 @@ def connect(environ: Mapping[str, str], seconds: float) -> tuple[DockerClient, s
     except (DockerException, TLSParameterError, OSError, ValueError) as error:
         raise EngineError(_failed(host, named_by, error)) from None
     return client, host
+
+
+def _knock(host: str, seconds: float, *, encrypted: bool) -> None:
+    """See that an engine answers, before the SDK asks its first question: it leaves its socket open when nobody does.
+
+    Raises:
+        OSError: nobody does, or what answers is no engine.
+    """
+    if host.startswith("unix://"):
+        opened = socket.socket(socket.AF_UNIX)
+        opened.settimeout(seconds)
+        with opened:
+            opened.connect(host.removeprefix("unix://"))
+            _asked(opened)
+        return
+    parts = urlsplit(host)
+    with socket.create_connection((parts.hostname or "", parts.port or 2375), seconds) as opened:
+        if not encrypted:
+            _asked(opened)
+
+
+def _asked(opened: socket.socket) -> None:
+    opened.sendall(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")
+    if not opened.recv(16).startswith(b"HTTP/"):
+        raise OSError("what listens there is no Docker engine")
 
 
 def is_here(host: str) -> bool:
