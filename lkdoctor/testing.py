@@ -118,7 +118,10 @@ class Seen:
     def verdict(self) -> str:
         """`healthy`, `problems` or `inconclusive`."""
         stories = self.collected.stories
-        told = gate.verdict(self.findings, stories.dispatches, hides_info=stories.coverage.hides_info)
+        questions = [one.open for one in self.diagnosis.questions]
+        told = gate.verdict(
+            self.findings, stories.dispatches, questions=questions, hides_info=stories.coverage.hides_info
+        )
         return "inconclusive" if told == "healthy" and self.collected.gaps else told
 
     def told(self) -> str:

@@ -98,13 +98,14 @@ def lives(rooms: Iterable[Room]) -> Iterator[Room]:
     return (one for one in rooms if one.looked_at is not None and one.closed_at is None)
 
 
-def asked_back(group: Sequence[Dispatch], missing: str, how: str) -> Inconclusive:
+def asked_back(group: Sequence[Dispatch], missing: str, how: str, *, weighs: bool = False) -> Inconclusive:
     """One question for all dispatches of one name, however many rooms it is open in."""
     return Inconclusive(
         Subject("agent", agent_name=group[-1].agent_name),
         f"{words.quoted(group[-1].agent_name)} in {words.rooms_of(group)}: {missing}",
         how,
         words.spread(place for one in group for place in one.proof[-1:]),
+        weighs,
     )
 
 

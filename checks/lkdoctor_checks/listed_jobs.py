@@ -87,7 +87,8 @@ def maybe_never_joined(rooms: Rooms, listed: Listed) -> Iterator[Finding | Incon
     """From the API it needs a watch: from 5 s after the assignment or earlier until 20 s after it, with a look at the room
     every 5 s or more often, in none of which the agent was there; the confidence is medium, for one that left within
     seconds was not seen either. One look at a job without an agent cannot tell an agent that never came from one that has
-    left: that stays open, and `--watch 30` or the server's log answers it."""
+    left: that stays open, and `--watch 30` or the server's log answers it. Where the person there has no agent at all, the verdict is
+    `inconclusive` until then."""
     del listed
     unseen = [
         one
@@ -95,9 +96,13 @@ def maybe_never_joined(rooms: Rooms, listed: Listed) -> Iterator[Finding | Incon
         for one in room.dispatches
         if _agent_gone(room, one) and one.participant is None and one.after is None and seen.waiting(room)
     ]
+    empty = {id(one) for room in rooms if not seen.agents_here(room) for one in room.dispatches}
     for group in words.by_name(unseen).values():
         yield seen.asked_back(
-            group, "a job that runs and no agent: whether it never came or has left, one look cannot tell.", seen.WATCH
+            group,
+            "a job that runs and no agent: whether it never came or has left, one look cannot tell.",
+            seen.WATCH,
+            weighs=any(id(one) in empty for one in group),  # the person there has no agent at all
         )
 
 

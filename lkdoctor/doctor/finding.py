@@ -127,3 +127,4 @@ class Inconclusive:
     missing: str
     how: str
     proof: tuple[Place, ...] = ()
+    weighs: bool = False  # somebody misses something now, and only the answer tells whether that is a fault

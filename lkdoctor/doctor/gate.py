@@ -8,7 +8,7 @@ from typing import Literal
 
 from lkdoctor.dispatch.model import Dispatch, Outcome
 from lkdoctor.doctor.codes import CHECK_CRASHED, PLUGIN_NOT_LOADED
-from lkdoctor.doctor.finding import Confidence, Finding, Severity
+from lkdoctor.doctor.finding import Confidence, Finding, Inconclusive, Severity
 
 Verdict = Literal["healthy", "problems", "inconclusive"]
 
@@ -43,6 +43,7 @@ def verdict(
     dispatches: Iterable[Dispatch],
     fail_on: Severity = Severity.WARNING,
     *,
+    questions: Iterable[Inconclusive] = (),
     hides_info: bool = False,
 ) -> Verdict:
     """The verdict of design: problems before inconclusive before healthy.
@@ -50,13 +51,15 @@ def verdict(
     An implicit (unnamed) dispatch that nobody asked for does not make a report inconclusive: on servers without unnamed
     workers every room has one, and it ends without a line.
 
+    `questions`: what checks could not answer; one that weighs (a person is there without an agent) is no health.
+
     `hides_info`: the log's level hides most endings, so that its silence is not health.
     """
     if any(counts(one, fail_on) for one in findings):
         return "problems"
     if any(one.outcome in UNDECIDED and one.explicit for one in dispatches):
         return "inconclusive"
-    if hides_info:
+    if hides_info or any(one.weighs for one in questions):
         return "inconclusive"
     return "healthy"
 

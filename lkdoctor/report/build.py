@@ -119,7 +119,11 @@ def build(
         by_outcome[one.outcome.value] = by_outcome.get(one.outcome.value, 0) + 1
     severities = [one.severity for one in diagnosis.findings]
     judged = gate.verdict(
-        diagnosis.findings, stories.dispatches, settings.fail_on, hides_info=stories.coverage.hides_info
+        diagnosis.findings,
+        stories.dispatches,
+        settings.fail_on,
+        questions=[one.open for one in diagnosis.questions],
+        hides_info=stories.coverage.hides_info,
     )
     if judged == "healthy" and (run.errors or run.interrupted or run.gaps):
         judged = "inconclusive"  # lkdoctor failed, no input could be read, or not all of it was

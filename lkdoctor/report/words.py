@@ -92,6 +92,8 @@ def _verdict(report: Report) -> str:
             return f"no fault found in {counted(report.totals.dispatches, 'dispatch', 'dispatches')}."
         if report.gaps and not undecided:
             return f"Cannot tell: {report.gaps[0]}"
+        if not undecided and report.questions and not any(one.kind == "server_log" for one in report.sources):
+            return f"Cannot tell: {first_sentence(report.questions[0].missing)} What to fetch stands below."
         if not undecided:
             return "Cannot tell: this log does not show how dispatches end. What to fetch stands below."
         return (

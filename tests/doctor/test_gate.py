@@ -9,7 +9,7 @@ import pytest
 
 from lkdoctor.dispatch.model import Dispatch, Origin, Outcome
 from lkdoctor.doctor.codes import CHECK_CRASHED, DUPLICATE_AGENT_NAME, NO_HEADROOM, PLUGIN_NOT_LOADED
-from lkdoctor.doctor.finding import Confidence, Finding, Severity, Subject
+from lkdoctor.doctor.finding import Confidence, Finding, Inconclusive, Severity, Subject
 from lkdoctor.doctor.gate import Exit, counts, exit_status, verdict
 
 FAULT = Finding(NO_HEADROOM, Subject("agent", agent_name="a"), "It is so.", Severity.ERROR)
@@ -40,6 +40,11 @@ def test_verdict() -> None:
     assert verdict([INFO], [], Severity.INFO) == "problems"
     assert verdict([replace(FAULT, confidence=Confidence.LOW)], []) == "healthy"
     assert verdict([], []) == "healthy"
+    asks = Inconclusive(Subject("agent", agent_name="a"), "whether it came", "watch")
+    assert verdict([], [dispatch(Outcome.ASSIGNED)], questions=[asks]) == "healthy"
+    waits = replace(asks, weighs=True)  # a person is there without an agent
+    assert verdict([], [dispatch(Outcome.ASSIGNED)], questions=[waits]) == "inconclusive"
+    assert verdict([FAULT], [], questions=[waits]) == "problems"
     assert verdict([], [], hides_info=True) == "inconclusive"  # silence of a log at level warn is not health
 
 
