@@ -22,6 +22,9 @@ from lkdoctor_checks import _words as words
 
 # The server's texts, by what they mean: 1.8.4 to 1.11.0 and, where it differs, 1.13.5. All seen.
 KEY = re.compile(r"invalid API key")
+KEY_NAMED = re.compile(r"invalid API key: (\S+)")
+MOST_KEYS = 5  # of one door; where more are tried they are one finding
+MOST_ERRORS = 20
 SECRET = re.compile(r"cryptographic primitive|signature is invalid")
 EXPIRED = re.compile(r"token is expired")
 EARLY = re.compile(r"not valid yet")
@@ -270,11 +273,16 @@ def unknown_preset(refusals: Refusals, dispatches: Dispatches, workers: Workers)
 
 def _findings(reason: Reason, refusals: Refusals, dispatches: Dispatches, workers: Workers) -> Iterator[Finding]:
     """One finding per door for one reason."""
-    doors: dict[str, list[Refusal]] = {}
+    doors: dict[tuple[str, str], list[Refusal]] = {}
+    keys: dict[str, set[str]] = {}
     for one in refusals:
         if one.status and reason.pattern.search(one.error):
-            doors.setdefault(door_of(one.path), []).append(one)
-    for door, group in sorted(doors.items()):
+            door, key = door_of(one.path), _key(one)
+            doors.setdefault((door, key), []).append(one)
+            keys.setdefault(door, set()).add(key)
+    for door in [door for door, names in keys.items() if len(names) > MOST_KEYS]:  # somebody tries keys
+        doors[door, ""] = [one for key in sorted(keys[door]) for one in doors.pop((door, key))]
+    for (door, key), group in sorted(doors.items()):
         if reason.code is GRANT_MISSING and all(one.path.endswith("/validate") for one in group):
             continue  # nobody tried to join: a probe without a token
         number = sum(one.count for one in group)
@@ -283,15 +291,15 @@ def _findings(reason: Reason, refusals: Refusals, dispatches: Dispatches, worker
         lost = _locked_out(dispatches, workers) if door == "worker" else []
         yield Finding(
             reason.code,
-            Subject("token", id=path),
-            f"{head}: {reason.words} ({words.counted(number, 'request')} to {words.listed(one.path for one in group)}; the "
+            Subject("token", id=f"{path} {key}" if key else path),
+            f"{head}: {reason.words}{f' {key}' if key else ''} ({words.counted(number, 'request')} to {words.listed(one.path for one in group)}; the "
             f'server says "{_text(group[-1])}").',
             _severity(reason, door, group),
             Confidence.HIGH,
             {
                 "door": door,
                 "paths": sorted({one.path for one in group}),
-                "errors": sorted({_text(one) for one in group}),
+                "errors": sorted({_text(one) for one in group})[:MOST_ERRORS],
             },
             words.spread(place for one in group for place in (one.proof or [one.place])),
             (
@@ -320,6 +328,12 @@ def _severity(reason: Reason, door: str, group: Sequence[Refusal]) -> Severity:
         asks = any("Dispatch" in one.path or "CreateRoom" in one.path for one in group)
         return Severity.ERROR if asks else Severity.WARNING
     return Severity.INFO if reason.lenient else min(reason.code.severity, Severity.WARNING)
+
+
+def _key(one: Refusal) -> str:
+    """The API key that the server says it does not know; empty for other texts."""
+    found = KEY_NAMED.search(one.error)
+    return found[1] if found else ""
 
 
 def _text(one: Refusal) -> str:

@@ -93,7 +93,14 @@ def collectors(live: Live, target: Target, rooms: tuple[str, ...], record: Recor
 
     async def sweep(gathered: Gathered, say: Say) -> None:
         await server_api.collect(
-            target, gathered, say, rooms=rooms, watch=live.watch or 0.0, timeout=live.timeout, record=record
+            target,
+            gathered,
+            say,
+            rooms=rooms,
+            watch=live.watch or 0.0,
+            timeout=live.timeout,
+            call_timeout=min(server_api.CALL_SECONDS, live.timeout),
+            record=record,
         )
 
     found = [

@@ -52,6 +52,7 @@ class Gathered:
     gaps: list[Gap] = field(default_factory=list)
     logs: list[tuple[LogInput, str]] = field(default_factory=list)  # that were fetched, with their kind
     held: list[object] = field(default_factory=list)  # what must live as long as these can be read
+    other_rooms: set[str] = field(default_factory=set)  # listed because one that was asked for is not there: for hints
 
     def add(self, fact: Fact) -> None:
         """Keep a fact of a further kind; its own words prove it, unless others were quoted for its place before."""

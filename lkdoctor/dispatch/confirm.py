@@ -14,6 +14,7 @@ from typing import Final
 from lkdoctor.dispatch import rules, waiting
 from lkdoctor.dispatch.aftermath import JOIN_PATIENCE
 from lkdoctor.dispatch.coverage import FETCH_START
+from lkdoctor.dispatch.elsewhere import FETCH_OWN, elsewhere
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.listings import Called, JobInfo, ParticipantInfo, Snapshot
 from lkdoctor.dispatch.model import (
@@ -79,6 +80,9 @@ class Confirmation:
             stories.sampled = sampled
             # A time that the server named after it was asked proves that its clock is ahead by so much at least.
             self.server_ahead = max(self.server_ahead, self.samples.latest - sampled.last_at)
+        if not self.alone and (why := elsewhere(stories, self.samples.lives, self._server)):
+            stories.coverage.complete = False
+            stories.coverage.reasons.append(f"{why}: it is not, or not all of, that server's log: fetch {FETCH_OWN}")
         for room in stories.rooms:
             self._by_id.setdefault(room.room_id, []).append(room)
             self._by_name.setdefault(room.name, []).append(room)

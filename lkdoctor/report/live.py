@@ -168,7 +168,7 @@ def server(
         return []
     versions = sorted({one for one in logged if one})
     unknown = (
-        f"livekit-server {versions[0]} (by the log)"
+        f"livekit-server {versions[0]} (by the log that was given)"
         if len(versions) == 1
         else "version not known (`--probe` learns it)"
     )

@@ -6,10 +6,17 @@ import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from lkdoctor.dispatch.model import Dispatch, Stories
+from lkdoctor.dispatch.model import Dispatch, Outcome, Stories
 from lkdoctor.dispatch.talks import Presence, TalkRun
 from lkdoctor.doctor.catalogue import Catalogue
-from lkdoctor.doctor.codes import CODES, INPUT_UNREADABLE
+from lkdoctor.doctor.codes import (
+    API_KEY_UNKNOWN,
+    API_SECRET_WRONG,
+    CLOCK_SKEW,
+    CODES,
+    GRANT_MISSING,
+    INPUT_UNREADABLE,
+)
 from lkdoctor.doctor.engine import CheckOutcome, Diagnosis, Result
 from lkdoctor.doctor.finding import Code, Finding, Subject
 from lkdoctor.doctor.gate import OWN
@@ -18,6 +25,8 @@ from lkdoctor.report.suppress import LeftOut, without
 
 # What lkdoctor could not do is told whatever was selected.
 ALWAYS = OWN | {INPUT_UNREADABLE.id}
+AT_THE_DOOR = frozenset({API_KEY_UNKNOWN, API_SECRET_WRONG, CLOCK_SKEW, GRANT_MISSING})
+_NOBODY = frozenset({Outcome.NAME_NOT_SERVED, Outcome.NO_RESPONSE, Outcome.NOT_ASSIGNED, Outcome.UNKNOWN})
 
 
 def narrow(stories: Stories, diagnosis: Diagnosis, settings: Settings) -> tuple[Stories, Diagnosis, list[LeftOut]]:
@@ -33,18 +42,19 @@ def narrow(stories: Stories, diagnosis: Diagnosis, settings: Settings) -> tuple[
     return stories, diagnosis, left
 
 
-def unknown_names(stories: Stories, settings: Settings) -> str:
+def unknown_names(stories: Stories, settings: Settings, other_rooms: Iterable[str] = ()) -> str:
     """Which of the rooms and agent names asked for the evidence does not hold, and what comes near; "" when it has all.
 
-    A gate on a misspelt room would else be green for ever.
+    A gate on a misspelt room would else be green for ever. `other_rooms` are known by name only.
     """
     rooms = {one.name for one in stories.rooms} | {one.room for one in stories.dispatches} | set(_watched(stories))
     agents = {one.agent_name for one in stories.dispatches} | {one.agent_name or "" for one in stories.workers.values()}
     agents |= {name for one in stories.rooms for ask in one.asks for name in ask.names}
+    beside = {"--room": set(other_rooms), "--agent": set()}
     for option, wanted, known in (("--room", settings.rooms, rooms), ("--agent", settings.agents, agents)):
         for name in wanted:
             if name not in known:
-                by_low = {one.lower(): one for one in sorted(known) if one}
+                by_low = {one.lower(): one for one in sorted(known | beside[option]) if one}
                 near = difflib.get_close_matches(name.lower(), by_low, n=3)
                 meant = " or ".join(repr(by_low[one]) for one in near)
                 hint = f" Did you mean {meant}?" if meant else " `lkdoctor check` without it lists every dispatch."
@@ -75,6 +85,8 @@ def _by_subject(stories: Stories, diagnosis: Diagnosis, settings: Settings) -> t
         return subject.agent_name is None or subject.agent_name in their_agents
 
     def keep(one: Finding) -> bool:
+        if rooms and one.code in AT_THE_DOOR and not _shut_out(one, kept):
+            return False
         # What a token or a call asked for in vain has no dispatch in the room; the finding names the room itself.
         named = one.values.get("rooms")
         mine = isinstance(named, (list, tuple)) and not rooms.isdisjoint(named)
@@ -100,6 +112,16 @@ def _watched(stories: Stories) -> dict[str, set[str]]:
         if isinstance(one, Presence) and one.is_agent:
             found.setdefault(one.room, set()).add(one.agent_name)
     return found
+
+
+def _shut_out(one: Finding, kept: Iterable[Dispatch]) -> bool:
+    """May who was turned away be what a room lacks? No line says which room a refused request was for.
+
+    A worker that got in nowhere may, where a dispatch of the room found nobody; a participant or a call has nothing to do
+    with the rooms that are there.
+    """
+    door = one.values.get("door")
+    return door is None or (door == "worker" and any(each.came_to in _NOBODY for each in kept))
 
 
 def _selected(diagnosis: Diagnosis, codes: frozenset[Code]) -> Diagnosis:

@@ -39,6 +39,7 @@ STYLES: Final = {
     "pending": "odd",
     "waiting": "odd",
 }
+_THE_WAY: Final = frozenset(f"LKD{number}" for number in range(101, 108))
 AT_FAULT: Final = frozenset(word for word, style in STYLES.items() if style != "ok")
 
 
@@ -199,8 +200,11 @@ class Text:
             lines += self.screen.wrap(f"{_some(names)}: {reason}", "  - ")
             if missing:
                 lines += self.screen.wrap(missing, "    to know: ")
+        # Why the way to a server is shut stands above; that its API could not be asked either is no further question.
+        shut = any(one.code in _THE_WAY and one.confidence != "low" for one in self.report.findings)
         for gap in self.report.gaps:
-            lines += self.screen.wrap(gap, "  - ")
+            if not (shut and gap.startswith("the server's API: ListRooms ")):
+                lines += self.screen.wrap(gap, "  - ")
         for question in self.report.questions:
             lines += self._question(question)
         return self._head("Cannot be told from this evidence") + lines if lines else []

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _SLOW: Final = 1.0  # s after which a room is looked for afresh; usual answers come within 10 ms
 _STAND_INS: Final = 48  # slow calls beside `concurrency`
 _LOST: Final = 5  # calls in a row without any answer: the server is gone or stands still
+CALL_SECONDS: Final = 5.0  # for one call
 _REFUSED: Final = 5  # the same call in a row not allowed or not known: it is so for all rooms
 _NEVER: Final = frozenset({401, 403, 404, 405})  # asking again does not help
 _INTERVAL: Final = 2.0  # s between the samples of a watch, at least
@@ -47,7 +48,7 @@ async def collect(
     watch: float = 0.0,
     interval: float = _INTERVAL,
     timeout: float = 60.0,
-    call_timeout: float = 5.0,
+    call_timeout: float = CALL_SECONDS,
     concurrency: int = 16,
     record: Callable[[bytes], object] | None = None,
 ) -> None:
@@ -70,7 +71,10 @@ async def collect(
     try:
         async with Client(target, call_timeout) as client:
             sampler = _Sampler(client, log, say, rooms, timeout, concurrency)
-            await _watch(sampler, watch, interval)
+            try:
+                await _watch(sampler, watch, interval)
+            finally:
+                gathered.other_rooms |= sampler.others
     finally:
         log.close()
 
@@ -137,6 +141,7 @@ class _Sampler:
     seconds: float
     concurrency: int
     seen: int = 0  # rooms of the last sample
+    others: set[str] = field(default_factory=set)  # rooms beside those named, asked for when one of these is missing
     _queue: deque[str] = field(default_factory=deque)
     _workers: set[asyncio.Task[None]] = field(default_factory=set)
     _stand_ins: int = 0
@@ -159,8 +164,11 @@ class _Sampler:
         if not isinstance(listed.answer, Rooms):
             return listed.status not in _NEVER
         found = [one for one in listed.answer.rooms if not one.name.startswith(OWN_PREFIX)]
-        for name in sorted(set(self.names) - {one.name for one in found}):
+        missing = sorted(set(self.names) - {one.name for one in found})
+        for name in missing:
             self.log.gap(f"{clock(listed.at)}: the server lists no room {name}")
+        if missing and not self.others:
+            await self._look_around()
         # Should the time not suffice for all: those with somebody in them first, of these the youngest.
         found.sort(key=lambda one: (one.num_participants == 0, -one.creation_time, one.name))
         self._queue = deque(one.name for one in found)
@@ -283,6 +291,12 @@ class _Sampler:
             if not isinstance(answer.answer, Rooms):
                 return False
         return room not in self._live
+
+    async def _look_around(self) -> None:
+        """Learn what the rooms are called, for who misspelt one; they are not looked into."""
+        every = await self.client.list_rooms()
+        if isinstance(every.answer, Rooms):
+            self.others = {one.name for one in every.answer.rooms if not one.name.startswith(OWN_PREFIX)}
 
     async def _list(self) -> Exchange:
         """Lists the rooms; those that are still to be asked but gone are dropped."""
