@@ -109,8 +109,15 @@ def asked_back(group: Sequence[Dispatch], missing: str, how: str, *, weighs: boo
     )
 
 
-def cause_fix(agent_name: str) -> Fix:
+def asked_at(dispatches: Iterable[Dispatch]) -> str:
+    """`--url URL ` of the live server that listed them; empty when the listing was a file."""
+    urls = {place.source for one in dispatches for place in one.proof if "://" in place.source}
+    return f"--url {words.shell(urls.pop())} " if len(urls) == 1 else ""
+
+
+def cause_fix(dispatches: Sequence[Dispatch]) -> Fix:
     """Where the cause stands that no API shows."""
+    url = asked_at(dispatches)
     return Fix(
         "Find the cause in the server's log",
         steps=(
@@ -118,5 +125,8 @@ def cause_fix(agent_name: str) -> Fix:
             "Give lkdoctor the log of every node, from before the dispatch until 10 s after it, at level info.",
             "Or let lkdoctor call the agent in a room of its own, and time each step; that runs the agent once.",
         ),
-        commands=("lkdoctor check server.log", f"lkdoctor probe {words.shell(agent_name)}"),
+        commands=(
+            f"lkdoctor check {url}server.log",
+            f"lkdoctor probe {url}{words.shell(dispatches[-1].agent_name)}",
+        ),
     )

@@ -19,6 +19,7 @@ from lkdoctor.dispatch.model import (
     WorkerSession,
 )
 from lkdoctor.doctor.finding import Confidence, Fix, Subject
+from lkdoctor.wording import counted as counted  # noqa: PLC0414 - one of the words that checks use
 
 MAX_PROOF = 6
 MAX_LISTED = 5
@@ -35,11 +36,6 @@ def quoted(name: str) -> str:
 def marked(text: str) -> str:
     """A room, an identity or a deployment in quotes."""
     return f'"{text}"'
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """`1 dispatch`, `3 dispatches`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def listed(words: Iterable[str], limit: int = MAX_LISTED) -> str:

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lkdoctor.dispatch.facts import Place
-from lkdoctor.dispatch.probes import ProbeRun, StepName
-from lkdoctor.doctor.codes import LIMIT_ZERO, NOT_ASSIGNED, REGISTRATION_REFUSED, SLOW_DISPATCH
+from lkdoctor.doctor.codes import LIMIT_ZERO, REGISTRATION_REFUSED, SLOW_DISPATCH
 from lkdoctor.doctor.evidence import Probes
-from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
+from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
 from lkdoctor.doctor.registry import check
+from lkdoctor_checks._probes import SERVER, canaries, proof
 
 #: The canary of a healthy server is asked after 0.20 to 0.21 s and the way there and back; a jam or a burst costs 3 to 6 s.
 SLOW = 2.0
-SERVER = Subject("server", id="canary")  # the canary's name is another one each time: a finding must not be
-
-
-def canaries(probes: Probes) -> Iterator[ProbeRun]:
-    """The runs of the canary."""
-    return (one for one in probes if one.kind == "canary")
-
-
-def proof(run: ProbeRun, *names: StepName) -> tuple[Place, ...]:
-    """Where these steps of the run stand, as far as it took them."""
-    return tuple(run.place_of(step) for name in names if (step := run.step(name)) is not None)
 
 
 @check(REGISTRATION_REFUSED)
@@ -126,49 +114,3 @@ def canary_slow(probes: Probes) -> Iterator[Finding | Inconclusive]:
             ),
             first_at=step.at,
         )
-
-
-def canary_not_assigned(probes: Probes) -> Iterator[Finding]:
-    """The canary's own job did not come (LKD315), although its worker was registered and idle."""
-    for run in canaries(probes):
-        asked, assigned, second = run.step("asked"), run.step("assigned"), run.step("second name")
-        if run.limit_zero or run.interrupted:
-            continue
-        if asked is not None and not asked.ok and asked.trouble == "never":
-            late = any(was for load, was in run.asked_loads if load == 0.0)
-            if late:
-                told = "The canary's first job never came, a second one into the same room did: this server loses jobs."
-            else:
-                told = "The server never asked the canary, an idle registered worker, for a job of its own name."
-            yield _lost(
-                run, told, Severity.WARNING if late else NOT_ASSIGNED.severity, "register", "room", "asked", "limit"
-            )
-        elif assigned is not None and not assigned.ok and assigned.trouble == "never":
-            told = "The server asked the canary, the canary said yes at once, and was not given the job: its answer was late or lost."
-            yield _lost(run, told, NOT_ASSIGNED.severity, "asked", "assigned")
-        elif second is not None and not second.ok and second.trouble == "never":
-            told = "The canary got its job; a second name, dispatched into the same room, did not. Rooms with two agents fail here."
-            yield _lost(run, told, NOT_ASSIGNED.severity, "assigned", "second name")
-
-
-def _lost(run: ProbeRun, told: str, severity: Severity, *names: StepName) -> Finding:
-    return Finding(
-        NOT_ASSIGNED,
-        SERVER,
-        told,
-        severity,
-        Confidence.MEDIUM,
-        {"room": run.room, "worker_id": run.worker_id},
-        proof(run, *names),
-        (
-            Fix(
-                "Read the server's log of this minute for the canary's name",
-                steps=(
-                    f"The lines that name {run.room} say how its launch ended; `lkdoctor check` leaves lkdoctor's own rooms out.",
-                    "Behind a load balancer, the canary's worker and its room may be on two nodes that share no redis (LKD109).",
-                ),
-                verify=("`lkdoctor probe` shows `asked` after about 0.2 s.",),
-            ),
-        ),
-        first_at=run.started_at,
-    )

@@ -159,7 +159,7 @@ def vanished_together(dispatches: Dispatches, rooms: Rooms, listed: Listed) -> I
                         "Read the worker's own log of that moment: crash, memory limit, deploy, network.",
                         "Let something watch for rooms with people, a dispatch and no agent, and dispatch again there.",
                     ),
-                    commands=("lkdoctor check server.log",),
+                    commands=(f"lkdoctor check {seen.asked_at(group)}server.log",),
                     verify=("ListParticipants shows an agent in each of these rooms.",),
                 ),
             ),

@@ -74,7 +74,7 @@ def not_assigned(
                 "job_types_elsewhere": sorted(types.get(name, ())),
             },
             words.spread(place for one in group for place in one.proof[-1:]),
-            (seen.cause_fix(name), words.ask_again(group)),
+            (seen.cause_fix(group), words.ask_again(group)),
             folds=words.folds_of(group),
             count=len(group),
             first_at=first,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lkdoctor.dispatch.measured import missed_worker
-from lkdoctor.dispatch.probes import ProbeRun
+from lkdoctor.dispatch.probes import ProbeRun, StepName
 from lkdoctor.doctor.codes import (
     ASSIGNED_NEVER_JOINED,
     DUPLICATE_AGENT_NAME,
@@ -17,16 +17,7 @@ from lkdoctor.doctor.evidence import Probes
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
-from lkdoctor_checks.canaried import canaries, canary_not_assigned, proof
-
-
-def by_name(probes: Probes) -> dict[str, list[ProbeRun]]:
-    """The test calls of each agent name, in order."""
-    found: dict[str, list[ProbeRun]] = {}
-    for one in probes:
-        if one.kind == "agent":
-            found.setdefault(one.agent_name, []).append(one)
-    return found
+from lkdoctor_checks._probes import SERVER, by_name, canaries, proof
 
 
 def _subject(name: str) -> Subject:
@@ -53,7 +44,7 @@ def agent_not_assigned(probes: Probes) -> Iterator[Finding | Inconclusive]:
     name, dispatched into the same room, was not asked although the first one was. No worker and no agent of anybody else
     takes part in that, so what fails is the server, its nodes or the way between.
     """
-    yield from canary_not_assigned(probes)
+    yield from _canary_not_assigned(probes)
     flights = list(canaries(probes))
     works = any(one.reached("assigned") for one in flights)
     for name, runs in by_name(probes).items():
@@ -318,3 +309,49 @@ def several_workers_answered(probes: Probes) -> Iterator[Finding | Inconclusive]
             first_at=taken[0].started_at,
             last_at=taken[-1].started_at,
         )
+
+
+def _canary_not_assigned(probes: Probes) -> Iterator[Finding]:
+    """The canary's own job did not come, although its worker was registered and idle."""
+    for run in canaries(probes):
+        asked, assigned, second = run.step("asked"), run.step("assigned"), run.step("second name")
+        if run.limit_zero or run.interrupted:
+            continue
+        if asked is not None and not asked.ok and asked.trouble == "never":
+            late = any(was for load, was in run.asked_loads if load == 0.0)
+            if late:
+                told = "The canary's first job never came, a second one into the same room did: this server loses jobs."
+            else:
+                told = "The server never asked the canary, an idle registered worker, for a job of its own name."
+            yield _lost(
+                run, told, Severity.WARNING if late else NOT_ASSIGNED.severity, "register", "room", "asked", "limit"
+            )
+        elif assigned is not None and not assigned.ok and assigned.trouble == "never":
+            told = "The server asked the canary, the canary said yes at once, and was not given the job: its answer was late or lost."
+            yield _lost(run, told, NOT_ASSIGNED.severity, "asked", "assigned")
+        elif second is not None and not second.ok and second.trouble == "never":
+            told = "The canary got its job; a second name, dispatched into the same room, did not. Rooms with two agents fail here."
+            yield _lost(run, told, NOT_ASSIGNED.severity, "assigned", "second name")
+
+
+def _lost(run: ProbeRun, told: str, severity: Severity, *names: StepName) -> Finding:
+    return Finding(
+        NOT_ASSIGNED,
+        SERVER,
+        told,
+        severity,
+        Confidence.MEDIUM,
+        {"room": run.room, "worker_id": run.worker_id},
+        proof(run, *names),
+        (
+            Fix(
+                "Read the server's log of this minute for the canary's name",
+                steps=(
+                    f"The lines that name {run.room} say how its launch ended; `lkdoctor check` leaves lkdoctor's own rooms out.",
+                    "Behind a load balancer, the canary's worker and its room may be on two nodes that share no redis (LKD109).",
+                ),
+                verify=("`lkdoctor probe` shows `asked` after about 0.2 s.",),
+            ),
+        ),
+        first_at=run.started_at,
+    )

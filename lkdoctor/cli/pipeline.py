@@ -136,8 +136,7 @@ def collect(wish: Wish, spare: Iterable[str] = (), gathered: Gathered | None = N
     used = {one.kind for one in stories.sources if one.kind in READ_KINDS and not one.unusable}
     judged = used & {"server_log", "worker_log", "api"}
     settings = wish.settings
-    unknown = unknown_names(stories, settings, gathered.other_rooms)
-    if unknown and judged and not interrupt.asked and not gathered.gaps:
+    if judged and not interrupt.asked and not gathered.gaps and (unknown := unknown_names(stories, settings)):
         raise InputError(mask(unknown))
     reasons = () if used else tuple(f"{one.name}: {one.unusable}" for one in stories.sources if one.unusable)
     # A log shows what the API would have shown; nothing shows what a probe would have.

@@ -96,7 +96,7 @@ def command(
     some seconds a room lkdoctor-…, which is deleted at the end.
 
     With AGENT lkdoctor calls it as well, after the canary: it makes a room for it (one for all names), joins as a visible
-    person with a silent microphone, and waits for job, agent and first audio. That runs your agent, with whatever its
+    person with a silent microphone, and waits for job, agent and its first audio track. That runs your agent, with whatever its
     models cost, so it asks before. --times 8 tells how many workers serve the name.
 
     Exit status: 0 nothing found, 1 findings, 2 wrong usage, 3 the probe could not tell, 4 lkdoctor failed, 130 interrupted.

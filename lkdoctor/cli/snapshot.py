@@ -167,7 +167,7 @@ def _write(case: CaseFile, wish: Wish) -> tuple[dict[str, Any], bool]:
 
 
 def _told(target: Path, manifest: dict[str, Any]) -> list[str]:
-    from lkdoctor.report.words import counted
+    from lkdoctor.wording import counted
 
     masked: Counter[str] = Counter()
     for one in manifest["files"]:

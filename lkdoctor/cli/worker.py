@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from lkdoctor.cli import options
+
 if TYPE_CHECKING:
     from lkdoctor.collect.target import Target
 
@@ -38,8 +40,8 @@ class _RefusedError(click.ClickException):
 @click.option("--drain", default=60, show_default=True, type=click.IntRange(1), help="Seconds for jobs when stopped.")
 @click.option("--url", metavar="URL", help="The server: wss://livekit.example.com [default: LIVEKIT_URL, .env, lk]")
 @click.option("--project", metavar="NAME", help="The server of this project of the `lk` command.")
-@click.option("--api-key", metavar="KEY", help="[default: LIVEKIT_API_KEY, .env, lk's projects]")
-@click.option("--api-secret", metavar="SECRET", help="As the key. `ps` shows it: better in .env or its variable.")
+@options.key
+@options.secret
 @click.option("--conversations", type=click.IntRange(1, 10_000), metavar="N", help="Run N conversations and report.")
 @click.option("--parallel", default=2, show_default=True, type=click.IntRange(1, 100), metavar="M", help="At once.")
 @click.option("--shape", type=click.Choice(["a", "b", "c"]), default="b", show_default=True, help="See docs/worker.md.")
@@ -81,7 +83,7 @@ def command(**given: Any) -> None:
         )
     _shown("--name", given["name"])
     try:
-        target = resolve(url=given["url"], key=given["api_key"], secret=given["api_secret"], project=given["project"])
+        target = resolve(url=given["url"], key=given["key"], secret=given["secret"], project=given["project"])
     except CredentialsError as error:
         raise click.UsageError(str(error)) from None
     click.get_current_context().exit(_converse(target, given) if batch else _serve(target, given))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lkdoctor.collect.log.source import LogInput
 from lkdoctor.dispatch.connection import Step
@@ -18,6 +18,7 @@ from lkdoctor.dispatch.probes import LiveServer, ProbeRun
 from lkdoctor.dispatch.tokens import Token
 from lkdoctor.redact import mask
 
+LATEST: Final = 253402300799.0  # Unix seconds, the last one of the year 9999: no later time is one
 _LONGEST = 600
 
 
@@ -52,7 +53,6 @@ class Gathered:
     gaps: list[Gap] = field(default_factory=list)
     logs: list[tuple[LogInput, str]] = field(default_factory=list)  # that were fetched, with their kind
     held: list[object] = field(default_factory=list)  # what must live as long as these can be read
-    other_rooms: set[str] = field(default_factory=set)  # listed because one that was asked for is not there: for hints
 
     def add(self, fact: Fact) -> None:
         """Keep a fact of a further kind; its own words prove it, unless others were quoted for its place before."""

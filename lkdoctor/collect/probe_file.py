@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.gathered import LATEST, Gathered
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import SourceNote
 from lkdoctor.dispatch.probes import ProbeRun, ProbeStep
 from lkdoctor.redact import mask, of_this_run
-
-_LATEST: Final = 253402300799.0  # the last second of the year 9999
 
 
 def said(run: ProbeRun, step: ProbeStep) -> str:
@@ -76,6 +74,6 @@ def _run(line: bytes, place: Place) -> ProbeRun:
     stamp = {"source": place.source, "offset": place.offset, "path": place.path}
     run = msgspec.convert({**of_this_run().mask_all(plain), "place": stamp}, ProbeRun)
     for at in (run.started_at, *(one.at for one in run.steps)):
-        if at is not None and not 0 <= at <= _LATEST:
+        if at is not None and not 0 <= at <= LATEST:
             raise ValueError(f"{at:g} is no time")
     return run

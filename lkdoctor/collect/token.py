@@ -143,8 +143,11 @@ def _text_of(value: str, name: str) -> tuple[str, str]:
     like_a_file = len(value) < 1024 and "eyJ" not in value
     try:
         is_file = like_a_file and Path(value).is_file()
+        is_folder = like_a_file and Path(value).is_dir()
     except (OSError, ValueError):
-        is_file = False
+        is_file = is_folder = False
+    if is_folder:
+        raise TokenInputError(f"{printable(value)}: is a folder; name the file in it that holds the token")
     if is_file:
         try:
             with open(value, "rb") as file:

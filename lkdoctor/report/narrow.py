@@ -42,19 +42,18 @@ def narrow(stories: Stories, diagnosis: Diagnosis, settings: Settings) -> tuple[
     return stories, diagnosis, left
 
 
-def unknown_names(stories: Stories, settings: Settings, other_rooms: Iterable[str] = ()) -> str:
+def unknown_names(stories: Stories, settings: Settings) -> str:
     """Which of the rooms and agent names asked for the evidence does not hold, and what comes near; "" when it has all.
 
-    A gate on a misspelt room would else be green for ever. `other_rooms` are known by name only.
+    A gate on a misspelt room would else be green for ever.
     """
     rooms = {one.name for one in stories.rooms} | {one.room for one in stories.dispatches} | set(_watched(stories))
     agents = {one.agent_name for one in stories.dispatches} | {one.agent_name or "" for one in stories.workers.values()}
     agents |= {name for one in stories.rooms for ask in one.asks for name in ask.names}
-    beside = {"--room": set(other_rooms), "--agent": set()}
     for option, wanted, known in (("--room", settings.rooms, rooms), ("--agent", settings.agents, agents)):
         for name in wanted:
             if name not in known:
-                by_low = {one.lower(): one for one in sorted(known | beside[option]) if one}
+                by_low = {one.lower(): one for one in sorted(known) if one}
                 near = difflib.get_close_matches(name.lower(), by_low, n=3)
                 meant = " or ".join(repr(by_low[one]) for one in near)
                 hint = f" Did you mean {meant}?" if meant else " `lkdoctor check` without it lists every dispatch."

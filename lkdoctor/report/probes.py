@@ -70,7 +70,7 @@ def _calls(screen: Screen, runs: list[ProbeRun]) -> list[str]:
         ]
         for one in runs
     ]
-    heads = ["call", "agent", "visitor", "job", "joined", "state", "audio", "type", "worker"]
+    heads = ["call", "agent", "visitor", "job", "joined", "state", "track", "type", "worker"]
     text = screen.table(heads, rows, ["type", "visitor", "state", "call", "job"], _STYLES)
     failures: dict[tuple[str, str, str], list[str]] = {}
     for one in runs:

@@ -8,7 +8,8 @@ from lkdoctor.dispatch.model import Stories
 from lkdoctor.report.build import iso, workers_of
 from lkdoctor.report.json_v1 import Worker
 from lkdoctor.report.screen import Screen
-from lkdoctor.report.words import agent, clock, counted
+from lkdoctor.report.words import agent, clock
+from lkdoctor.wording import counted
 
 
 def worker_table(workers: Sequence[Worker], screen: Screen) -> list[str]:

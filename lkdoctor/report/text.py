@@ -15,7 +15,8 @@ from lkdoctor.report.json_v1 import Dispatch, Finding, Fix, Proof, Question, Rep
 from lkdoctor.report.many import bare
 from lkdoctor.report.roster import worker_table
 from lkdoctor.report.screen import Screen, clean
-from lkdoctor.report.words import agent, clock, counted, headline, looked_at, open_question, took, usable, where
+from lkdoctor.report.words import agent, clock, headline, looked_at, open_question, took, usable, where
+from lkdoctor.wording import counted
 
 _OWN: Final = ("caveats", "verify", "undo")  # of a fix that is told again, what the first one did not say
 PROOFS: Final = 3  # proof lines of one finding without -v

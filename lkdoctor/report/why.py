@@ -15,8 +15,9 @@ from lkdoctor.report.json_v1 import Report
 from lkdoctor.report.screen import Screen, clean
 from lkdoctor.report.text import Text
 from lkdoctor.report.timeline import Happening, Tag, happenings, name_of, server_lives
-from lkdoctor.report.words import clock, counted, looked_at
+from lkdoctor.report.words import clock, looked_at
 from lkdoctor.report.worker_timeline import worker_happenings
+from lkdoctor.wording import counted
 
 MOST: Final = 200  # happenings told without -v
 CUT: Final = 20  # rooms that a finding's values name at most

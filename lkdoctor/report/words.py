@@ -8,14 +8,10 @@ from datetime import datetime
 from lkdoctor.dispatch.model import READ_KINDS
 from lkdoctor.report.json_v1 import Dispatch, Finding, Proof, Report, Source, Subject
 from lkdoctor.report.many import bare
+from lkdoctor.wording import counted
 
 OWN = frozenset({"LKD901", "LKD902"})  # lkdoctor's own failures: no fault of the system that is looked at
 _RANK = {"info": 10, "warning": 20, "error": 30}
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """`1 room`, `2 rooms`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def agent(name: str) -> str:

@@ -87,6 +87,19 @@ class TestDoor:
         ]  # fmt: skip
         assert [(hit.code, hit.severity, hit.count) for hit in every] == [(code, severity, 3)]
 
+    def test_each_unknown_key_is_a_finding_of_its_own(self) -> None:
+        """Two services with two old keys are two faults; somebody who tries keys is one."""
+
+        def knocks(*keys: str) -> list[Refusal]:
+            return [
+                Refusal(T0, "/agent", 401, f"invalid API key: {key}", line(index)) for index, key in enumerate(keys)
+            ]
+
+        two = found(codes.API_KEY_UNKNOWN, stories(refusals=knocks("APIold", "APIolder", "APIold")))
+        assert [(hit.subject.id, hit.count) for hit in two] == [("/agent APIold", 2), ("/agent APIolder", 1)]
+        many = found(codes.API_KEY_UNKNOWN, stories(refusals=knocks(*(f"API{index}" for index in range(30)))))
+        assert [(hit.subject.id, hit.count) for hit in many] == [("/agent", 30)]
+
 
 class TestFailedCalls:
     """LKD514 beyond the refused configuration."""

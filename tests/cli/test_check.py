@@ -86,6 +86,14 @@ def test_the_cause_in_another_room_is_left_out_though_its_agent_is_in_this_one()
     assert "LKD202" not in codes(here)
 
 
+def test_who_was_turned_away_at_the_door_is_no_matter_of_a_room_that_has_its_agent() -> None:
+    both = (case("api-key-unknown"), case("no-headroom-1-13-5"))
+    assert "LKD104" in codes(checked(*both))
+    assert "LKD104" not in codes(checked(*both, "--room", "calm-room"))
+    lacking = (case("api-key-unknown"), FAULTY)  # nobody served its name: a worker that got in nowhere may be why
+    assert "LKD104" in codes(checked(*lacking, "--room", "support-call-7"))
+
+
 def test_an_expected_agent_is_told_of_in_a_chosen_room() -> None:
     expected = ("--expect", "support-agent", "--room", "support-call-7")
     found = checked(case("listed-chosen-room"), *expected)

@@ -138,6 +138,7 @@ def test_the_exit_status_is_that_of_the_findings() -> None:
     assert inspect("no token at all").exit_code == 1
     assert call("token", "inspect").exit_code == 2
     assert inspect("absent.jwt").exit_code == 2
+    assert "is a folder" in inspect(str(Path(__file__).parent)).stderr
 
 
 def test_the_version_decides() -> None:

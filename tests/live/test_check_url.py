@@ -156,6 +156,18 @@ def test_a_dispatch_that_nobody_serves_is_not_assigned_and_the_log_tells_why(tmp
     assert sorted(one["outcome"] for one in both.report["dispatches"]) == ["assigned", "name-not-served"]
 
 
+def test_a_misspelt_room_is_told_what_comes_near(tmp_path: Path) -> None:
+    async def act(server: Server) -> Ran:
+        journal = Api(server.url, tmp_path / "rooms.jsonl")
+        await journal.create_room("support-call-7")
+        await journal.close()
+        return await lkdoctor("check", "--room", "suport-call-7", url=server.ws_url, cwd=tmp_path)
+
+    ran = play(tmp_path, ("inbound-agent",), act)
+    assert ran.status == 3
+    assert "the server lists no room suport-call-7 (did you mean support-call-7" in " ".join(ran.report["gaps"])
+
+
 def test_ctrl_c_in_the_middle_of_a_watch_tells_what_was_learned(tmp_path: Path) -> None:
     async def act(server: Server) -> Ran:
         async def press(process: asyncio.subprocess.Process) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.gathered import LATEST, Gathered
 from lkdoctor.collect.server_api.changes import Changes
 from lkdoctor.collect.server_api.protojson import (
     Dispatches,
@@ -55,7 +55,6 @@ _SHAPES: Final[dict[str, type[Answer]]] = {
 }
 _LISTINGS: Final = (Rooms, Participants, ParticipantInfo, Dispatches)
 _CUT: Final = "cut in the middle"
-_LATEST: Final = 253402300799.0  # the last second of the year 9999
 
 
 class BadExchangeError(ValueError):
@@ -159,7 +158,7 @@ def _build(
     name = _name(call)
     if "/" not in name:
         raise BadExchangeError("an exchange of an unknown call")
-    if not 0 < at < _LATEST:
+    if not 0 < at < LATEST:
         raise BadExchangeError("an exchange at an impossible time")
     shape = _SHAPES.get(name, Nothing) if status == 200 else Refusal
     asked, answer = Request(), cast("Answer", Refusal())

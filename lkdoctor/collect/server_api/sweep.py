@@ -8,6 +8,7 @@ that is not listed any more is dropped: it is gone, which is no error.
 from __future__ import annotations
 
 import asyncio
+import difflib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,10 +20,11 @@ from lkdoctor.collect.server_api.changes import Changes
 from lkdoctor.collect.server_api.client import LIST_DISPATCH, LIST_PARTICIPANTS, Client
 from lkdoctor.collect.server_api.exchanges import Exchange, snapshot
 from lkdoctor.collect.server_api.protojson import Rooms
-from lkdoctor.collect.server_api.words import clock, count
+from lkdoctor.collect.server_api.words import clock
 from lkdoctor.dispatch.facts import OWN_PREFIX, Place
 from lkdoctor.dispatch.listings import RoomInfo
 from lkdoctor.dispatch.model import SourceNote
+from lkdoctor.wording import counted
 
 if TYPE_CHECKING:
     from lkdoctor.collect.target import Target
@@ -71,10 +73,7 @@ async def collect(
     try:
         async with Client(target, call_timeout) as client:
             sampler = _Sampler(client, log, say, rooms, timeout, concurrency)
-            try:
-                await _watch(sampler, watch, interval)
-            finally:
-                gathered.other_rooms |= sampler.others
+            await _watch(sampler, watch, interval)
     finally:
         log.close()
 
@@ -90,7 +89,7 @@ async def _watch(sampler: _Sampler, watch: float, interval: float) -> None:
         if left <= 0 or not can_go_on:
             return
         pause = min(max(interval - took, took), _LONGEST_PAUSE, left)
-        sampler.say(f"watching: {now() - began:.0f} of {watch:g} s, {count(sampler.seen, 'room')}")
+        sampler.say(f"watching: {now() - began:.0f} of {watch:g} s, {counted(sampler.seen, 'room')}")
         await asyncio.sleep(pause)
 
 
@@ -141,7 +140,6 @@ class _Sampler:
     seconds: float
     concurrency: int
     seen: int = 0  # rooms of the last sample
-    others: set[str] = field(default_factory=set)  # rooms beside those named, asked for when one of these is missing
     _queue: deque[str] = field(default_factory=deque)
     _workers: set[asyncio.Task[None]] = field(default_factory=set)
     _stand_ins: int = 0
@@ -165,10 +163,11 @@ class _Sampler:
             return listed.status not in _NEVER
         found = [one for one in listed.answer.rooms if not one.name.startswith(OWN_PREFIX)]
         missing = sorted(set(self.names) - {one.name for one in found})
+        others = await self._others() if missing else []
         for name in missing:
-            self.log.gap(f"{clock(listed.at)}: the server lists no room {name}")
-        if missing and not self.others:
-            await self._look_around()
+            by_low = {one.lower(): one for one in others}
+            near = " or ".join(by_low[one] for one in difflib.get_close_matches(name.lower(), by_low, n=3))
+            self.log.gap(f"{clock(listed.at)}: the server lists no room {name}{near and f' (did you mean {near}?)'}")
         # Should the time not suffice for all: those with somebody in them first, of these the youngest.
         found.sort(key=lambda one: (one.num_participants == 0, -one.creation_time, one.name))
         self._queue = deque(one.name for one in found)
@@ -209,7 +208,7 @@ class _Sampler:
         missing = self.seen - self._asked
         first = ", ".join(list(self._queue)[:3])
         self.log.gap(
-            f"{clock(at)}: {missing:,} of {count(len(found), 'room')} were not asked for their dispatches and participants,"
+            f"{clock(at)}: {missing:,} of {counted(len(found), 'room')} were not asked for their dispatches and participants,"
             f" {reason}{f' ({first} …)' if first else ''}"
         )
 
@@ -292,11 +291,11 @@ class _Sampler:
                 return False
         return room not in self._live
 
-    async def _look_around(self) -> None:
-        """Learn what the rooms are called, for who misspelt one; they are not looked into."""
+    async def _others(self) -> list[str]:
+        """What the rooms are called, for who misspelt one; they are not looked into."""
         every = await self.client.list_rooms()
-        if isinstance(every.answer, Rooms):
-            self.others = {one.name for one in every.answer.rooms if not one.name.startswith(OWN_PREFIX)}
+        listed = every.answer.rooms if isinstance(every.answer, Rooms) else []
+        return sorted(one.name for one in listed if not one.name.startswith(OWN_PREFIX))
 
     async def _list(self) -> Exchange:
         """Lists the rooms; those that are still to be asked but gone are dropped."""
@@ -318,14 +317,14 @@ class _Sampler:
         now = time.monotonic()
         if now - self._said_at >= _PROGRESS:
             self._said_at = now
-            self.say(f"{self._asked:,} of {count(self.seen, 'room')}")
+            self.say(f"{self._asked:,} of {counted(self.seen, 'room')}")
 
 
 def _no_node(rooms: list[str]) -> str:
     """Redis keeps the rooms of a node that died; seen with two nodes of 1.13.5, one killed: they stayed listed."""
     first = ", ".join(rooms[:3])
     return (
-        f"{count(len(rooms), 'listed room')} ({first}{', …' if len(rooms) > 3 else ''}) answered 503 to ListDispatch: as far as "
+        f"{counted(len(rooms), 'listed room')} ({first}{', …' if len(rooms) > 3 else ''}) answered 503 to ListDispatch: as far as "
         "the API tells, no running node has them"
     )
 

@@ -16,6 +16,7 @@ from lkdoctor.dispatch.listings import (
     RoomInfo,
     RoomsListed,
 )
+from lkdoctor.wording import counted
 
 _SPELT_OUT = 20  # a quote is at most 600 characters: more of a list would not be seen
 
@@ -37,7 +38,7 @@ def say(at: float, data: Data) -> str:
 
 def _said(data: Data) -> str:
     if isinstance(data, RoomsListed):
-        return f"ListRooms: {count(len(data.rooms), 'room')}{_list(_room(one) for one in data.rooms[:_SPELT_OUT])}"
+        return f"ListRooms: {counted(len(data.rooms), 'room')}{_list(_room(one) for one in data.rooms[:_SPELT_OUT])}"
     if isinstance(data, DispatchesListed):
         listed = "; ".join(_dispatch(one) for one in data.dispatches[:_SPELT_OUT])
         return f"ListDispatch {data.room}: {listed or 'no dispatch'}"
@@ -47,11 +48,6 @@ def _said(data: Data) -> str:
     return _called(data)
 
 
-def count(number: int, word: str) -> str:
-    """`1 room`, `2,000 rooms`."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
-
-
 def _list(parts: Iterable[str]) -> str:
     joined = ", ".join(parts)
     return f": {joined}" if joined else ""
@@ -59,7 +55,7 @@ def _list(parts: Iterable[str]) -> str:
 
 def _room(one: RoomInfo) -> str:
     made = f", made {clock(one.created_at)}" if one.created_at else ""
-    return f"{one.name} ({one.sid}, {count(one.num_participants, 'participant')}{made})"
+    return f"{one.name} ({one.sid}, {counted(one.num_participants, 'participant')}{made})"
 
 
 def _dispatch(one: DispatchInfo) -> str:
@@ -96,7 +92,7 @@ def _participant(one: ParticipantInfo) -> str:
     if one.agent_state:
         words.append(f"lk.agent.state {one.agent_state}")
     kinds = [track.type.lower() + (" (muted)" if track.muted else "") for track in one.tracks]
-    words.append(f"{count(len(kinds), 'track')}{_list(kinds)}" if kinds else "no track")
+    words.append(f"{counted(len(kinds), 'track')}{_list(kinds)}" if kinds else "no track")
     return f"{one.identity} ({', '.join(words)})"
 
 
