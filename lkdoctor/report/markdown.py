@@ -12,7 +12,8 @@ from typing import Final
 
 from lkdoctor.report.json_v1 import Finding, Fix, Proof, Report
 from lkdoctor.report.screen import clean
-from lkdoctor.report.words import cited, clock, counted, counts, headline, looked_at, subject_words, where
+from lkdoctor.report.words import cited, clock, counts, headline, looked_at, subject_words, where
+from lkdoctor.wording import counted
 
 PROOFS: Final = 5
 FINDINGS: Final = 100  # a host refuses a comment or a summary that is too long
