@@ -14,6 +14,7 @@ from lkdoctor.dispatch.load_rules import Limit, limit_of
 from lkdoctor.dispatch.metering import metering, share_of
 from lkdoctor.report.screen import Screen
 
+_NARROW: Final = 64  # columns
 _STYLES: Final = {"none": "bad", "not a number": "bad"}
 
 
@@ -39,7 +40,8 @@ def _place(screen: Screen, readings: list[LoadReading], measured: float | None) 
     windows = len({one.at for one in readings})
     named = f', worker of "{last.agent_name}"' if last.agent_name else ""
     often = f", the last of {windows} times" if windows > 1 else ""
-    text = [screen.paint(f"Load {_of(last)}{named} ({last.seconds:.1f} s{often})", "head")]
+    head = f"Load {_of(last)}{named} ({last.seconds:.1f} s{often})"
+    text = [screen.paint(line, "head") for line in screen.wrap(head)]
     text += screen.wrap(machine(last), "  ")
     limit = limit_of(last.server_version or None, last.target_load, measured)
     rows = [_row(group, limit) for group in by_function(readings)]
@@ -49,7 +51,9 @@ def _place(screen: Screen, readings: list[LoadReading], measured: float | None) 
     if windows == 1:
         rows = [[*row[:3], row[4]] for row in rows]
     heads = ["measured by", "load", "headroom", *(["from … to"] if windows > 1 else []), "is a share of"]
-    text += screen.table(heads, rows, (), _STYLES)
+    # On a screen as narrow as a phone the heads alone would not fit; else every column is wanted, and cells are folded.
+    spare = ("from … to", "is a share of", "headroom") if screen.width < _NARROW else ()
+    text += screen.table(heads, rows, spare, _STYLES)
     text += screen.wrap(_limit(last, limit), "  ")
     for group in by_function(readings):
         for why in apart(group[-1]):
