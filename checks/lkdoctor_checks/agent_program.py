@@ -131,10 +131,20 @@ def log_overwritten(traps: Facts[CodeTrap]) -> Iterator[Finding | Inconclusive]:
 def waits_in_program(traps: Facts[CodeTrap], evidence: Evidence) -> Iterator[Finding | Inconclusive]:
     """A program that means agents to hear each other waits for a person first.
 
+    ## What it means
+    `wait_for_participant()` without a kind returns for people only. Beside agents alone nobody comes whom it would take, and
+    the session below it never starts.
+
     ## How it is decided
     The program is given as a file, and parsed: it calls the job's `wait_for_participant()` without a `kind`. That is a
     fault only among agents: when the same program names `PARTICIPANT_KIND_AGENT`, or when a watch (`lkdoctor talk`) saw an
     agent stand beside another one for 15 s without a session, and no person.
+
+    ## How to fix
+    Leave the wait out, or name whom to wait for: `wait_for_participant(kind=[rtc.ParticipantKind.PARTICIPANT_KIND_AGENT])`.
+
+    ## When it is not a problem
+    A program whose agents serve callers: it names no agent kind, and nobody watched one wait in vain.
     """
     waiting = [
         (watch, one)

@@ -21,9 +21,16 @@ UNTOLD = ("", "UNKNOWN_REASON", "DUPLICATE_IDENTITY", "came again")
 def clash_in_talk(runs: Facts[TalkRun], people: Facts[Presence]) -> Iterator[Finding | Inconclusive]:
     """An agent left a watched room because another connection came with its identity.
 
+    ## What it means
+    An identity stands in a room once. The second connection that comes with it throws the first one out, here an agent: its
+    job goes on, in no room.
+
     ## How it is decided
     By `lkdoctor talk`: a participant of kind agent was gone, without a reason of its own, in the second in which another
     connection of its identity came. The server does not tell the others why it removed it (seen on 1.13.5).
+
+    ## How to fix
+    Call `accept()` without an identity (the default is unique), or give each job one of its own, with its role in it.
 
     ## When it is not a problem
     An agent that leaves by itself, and comes again later under the same identity.
@@ -79,9 +86,19 @@ def _replaced(one: Presence, other: Presence) -> bool:
 def idle_close_in_talk(runs: Facts[TalkRun], people: Facts[Presence]) -> Iterator[Finding | Inconclusive]:
     """The server closed a watched room under its agents, because no person had come by its empty timeout.
 
+    ## What it means
+    Agents do not keep a room open: one in which no person ever stood is closed when `empty_timeout` has passed since it was
+    made (300 s by default), with the agents in it.
+
     ## How it is decided
     By `lkdoctor talk`: the server closed the room (it was not deleted) when it was as old as its `empty_timeout`, within 4 s;
     agents were in it, and no person was seen.
+
+    ## How to fix
+    Make the room of two agents with a longer `empty_timeout`, by CreateRoom or by `roomConfig` in the token.
+
+    ## When it is not a problem
+    An agent that waited alone for a caller who never came: one agent in the room is told as info.
     """
     for watch in watches(runs, people):
         run = watch.run

@@ -23,10 +23,17 @@ AFTER = 10.0  # s after the person came in which a session that waited for one s
 def deaf_in_talk(runs: Facts[TalkRun], people: Facts[Presence], wanted: Wanted) -> Iterator[Finding | Inconclusive]:
     """Agents in a watched room run their sessions, and listen to nobody there.
 
+    ## What it means
+    A session links to people unless it is told otherwise. Among agents alone it links to nobody, publishes no track, hears
+    nothing and says nothing, though its job is running.
+
     ## How it is decided
     By `lkdoctor talk`: the agent was watched for 15 s in a room where another agent stood and no person; its session ran
     (`lk.agent.state` was set), it had no audio track at any moment, was never `speaking`, and wrote no word. A session
     publishes its track when it links to somebody (livekit-agents 1.8.9, with every kind of option), so this one did not.
+
+    ## How to fix
+    Start both sessions with `participant_kinds` that hold PARTICIPANT_KIND_AGENT, or with the partner's `participant_identity`.
 
     ## When it is not a problem
     Agents that wait for a caller, watched before the caller came: watch them during the call, or leave this out
@@ -64,10 +71,17 @@ def deaf_in_talk(runs: Facts[TalkRun], people: Facts[Presence], wanted: Wanted) 
 def mute_in_talk(runs: Facts[TalkRun], people: Facts[Presence]) -> Iterator[Finding | Inconclusive]:
     """An agent in a watched room speaks, by its own word, and its voice cannot be heard.
 
+    ## What it means
+    The session works and its words exist as text, but no sound of them is in the room, so nobody answers.
+
     ## How it is decided
     By `lkdoctor talk`: its `lk.agent.state` was `speaking`, or it sent transcripts of its own words, and either it had no
     audio track while another participant did have one (audio output is off), or its track was muted or carried digital
     silence throughout.
+
+    ## How to fix
+    See that audio output is on and a TTS is set; where the track is silent, the TTS's errors stand in the worker's log; where
+    it is muted, find out who muted it.
 
     ## When it is not a problem
     A room in which everybody writes: without any audio track nothing is said.

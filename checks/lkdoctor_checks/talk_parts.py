@@ -20,9 +20,17 @@ OVERLAP = 1.0  # s for which two tracks stand side by side; one that replaces an
 def sharing_in_talk(runs: Facts[TalkRun], people: Facts[Presence]) -> Iterator[Finding | Inconclusive]:
     """One agent participant in a watched room has two voices of the same name: two sessions on one room connection.
 
+    ## What it means
+    Two sessions on one room connection are one participant with two tracks. Both talk to the same user, and neither hears
+    the other, as nobody hears oneself.
+
     ## How it is decided
     By `lkdoctor talk`: an agent had two audio tracks of one name and source at the same time. A session names its track
     `roomio_audio`, so two of them are two sessions (livekit-agents 1.8.9).
+
+    ## How to fix
+    Give each session a participant of its own: two names, two dispatches with a role each, or a second room connection with
+    a token and identity of its own.
 
     ## When it is not a problem
     Background sound is a track of another name, and is left out.
