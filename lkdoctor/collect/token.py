@@ -140,7 +140,7 @@ def _text_of(value: str, name: str) -> tuple[str, str]:
             return sys.stdin.buffer.read(_LARGEST + 1).decode("utf-8", "backslashreplace"), "stdin"
         except OSError as error:
             raise TokenInputError(f"-: stdin cannot be read: {error.strerror or error}") from None
-    like_a_file = len(value) < 1024 and "eyJ" not in value
+    like_a_file = 0 < len(value) < 1024 and "eyJ" not in value  # an empty path is the current folder
     try:
         is_file = like_a_file and Path(value).is_file()
         is_folder = like_a_file and Path(value).is_dir()

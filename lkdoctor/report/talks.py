@@ -69,7 +69,9 @@ def _watch(screen: Screen, watch: Watch, *, verbose: bool) -> list[str]:
     if not watch.people:
         return text + screen.wrap("Nobody was there but the listener.", "  ")
     rows = [_row(watch, one) for one in watch.people]
-    text += screen.table(["who", "kind", "there", "session", "audio", "said", "understood"], rows, ["kind", "there"])
+    text += screen.table(
+        ["who", "kind", "there", "session", "audio", "said", "understood"], rows, ["kind", "there", "session", "audio"]
+    )
     text += _strips(screen, watch)
     events = sorted(_events(watch))
     shown = events if verbose else events[:_EVENTS]
