@@ -10,7 +10,7 @@ from lkdoctor.dispatch.model import Outcome
 from lkdoctor.dispatch.plan import Foreseen, Plan, Wish, foresee, versions_of, wishes_of
 from lkdoctor.dispatch.predict import PlannedWorker
 from lkdoctor.dispatch.project import Service
-from lkdoctor.dispatch.settings import Setting
+from lkdoctor.dispatch.settings import DEPLOYMENT, Setting
 from lkdoctor.dispatch.token_claims import SEEN, entries, granted, text
 from lkdoctor.doctor.codes import (
     DEPLOYMENT_ISOLATED,
@@ -41,6 +41,8 @@ SERVER_SAYS = {
     Outcome.NO_RESPONSE: "`failed to send job request`, `no response from servers`",
     Outcome.NO_HEADROOM: "`failed to send job request`, `no servers available`",
 }
+
+_SETTING = {JOB_TYPE_MISMATCH: "code.type", DEPLOYMENT_ISOLATED: f"env.{DEPLOYMENT}"}  # what proves these codes
 
 
 @check(NAME_NEAR_MISS)
@@ -94,7 +96,7 @@ def _samples(plan: Plan, evidence: Evidence) -> list[Wish]:
         for entry in entries(token.claims, version):
             wanted = entry.wanted
             place = token.at("roomConfig")
-            found.append(Wish(wanted.agent_name, wanted.deployment, "sample", f"token:{room}", token.name, place))
+            found.append(Wish(wanted.agent_name, wanted.deployment, "sample", f"token:{room}", token.where, place))
     return found
 
 
@@ -128,13 +130,14 @@ def _told(
         return  # LKD406 tells of it once
     mine = [each for each in workers if each.agent_name == wish.name]
     code, why, fix = _cause(outcome, wish, plan, workers, mine)
-    asked = " and ".join(dict.fromkeys(f"{BY[each.way]} ({each.where})" for each in same[:3]))
+    asked = list(dict.fromkeys(f"{BY[each.way]} ({each.where})" for each in same[:3]))
+    ask = "asks" if len(asked) == 1 else "ask"
     said = f" The server will say {SERVER_SAYS[outcome]}." if outcome in SERVER_SAYS and wish.name else ""
     only = "" if sure else f" (livekit-server {', '.join(versions)})"
     yield Finding(
         code,
         subject,
-        f"{words.quoted(wish.name)} will not come: {asked} asks for it, and {why}{only}.{said}",
+        f"{words.quoted(wish.name)} will not come: {' and '.join(asked)} {ask} for it, and {why}{only}.{said}",
         Severity.ERROR if sure or versions[0] == _newest() else Severity.WARNING,
         Confidence.HIGH if sure else Confidence.MEDIUM,
         {
@@ -143,7 +146,7 @@ def _told(
             "asked_by": [each.way for each in same[:5]],
             "predicted": True,
         },
-        words.spread([*(each.place for each in same[:3]), *_proof_of(plan, wish)]),
+        words.spread([*(each.place for each in same[:3]), *_proof_of(plan, wish, code)]),
         (fix,),
     )
 
@@ -153,10 +156,12 @@ def _newest() -> str:
     return SEEN[0]
 
 
-def _proof_of(plan: Plan, wish: Wish) -> list[Place]:
-    """Where the workers get their names."""
-    del wish
-    return [one.agent_name.setting.place for one in plan.project.workers() if one.agent_name.setting is not None][:4]
+def _proof_of(plan: Plan, wish: Wish, code: Code) -> list[Place]:
+    """What sets the workers of the name apart, and where workers get their names (or begin, when nothing names them)."""
+    key = _SETTING.get(code, "")
+    services = list(plan.project.workers())
+    apart = [one.settings[key].place for one in services if one.agent_name.value == wish.name and key in one.settings]
+    return [*apart, *((one.agent_name.setting or one.first).place for one in services)][:4]
 
 
 def _cause(
@@ -182,6 +187,13 @@ def _cause(
                 f"every worker has a name ({held}), which such a dispatch never reaches",
                 _ask_by_name(names),
             )
+        if names == [""] and services:  # half a repair: the name was taken off the worker, and not off the dispatch
+            each = "the worker" if len(services) == 1 else "every worker"
+            return (
+                NAME_NOT_SERVED,
+                f"{each} will register without a name: {_plan.called(services[:3])}",
+                _serve(wish, services),
+            )
         return NAME_NOT_SERVED, f"the workers will register as {held}", _serve(wish, services)
     if outcome is Outcome.NO_RESPONSE and mine and {one.deployment for one in mine} != {wish.deployment}:
         theirs = sorted({one.deployment for one in mine})
@@ -196,7 +208,13 @@ def _cause(
         )
     if outcome is Outcome.WAITING or (mine and outcome in {Outcome.NAME_NOT_SERVED, Outcome.NO_RESPONSE}):
         kinds = words.listed(sorted({one.job_type for one in mine}))
-        return JOB_TYPE_MISMATCH, f"its workers take {kinds}, which that dispatch never raises", _room_type()
+        said = [
+            one.settings["code.type"].where
+            for one in services
+            if one.agent_name.value == wish.name and one.get("code.type")
+        ]
+        at = f" ({', '.join(said[:3])})" if said else ""
+        return JOB_TYPE_MISMATCH, f"its workers take {kinds}{at}, which that dispatch never raises", _room_type()
     if outcome is Outcome.NO_RESPONSE:
         return (
             NO_RESPONSE,
@@ -315,7 +333,7 @@ def _room_type() -> Fix:
     return Fix(
         "Register for rooms",
         steps=(
-            "Let the worker register for rooms (`ServerType.ROOM`, Node `JobType.JT_ROOM`): one job for each dispatch.",
+            "Let the worker register for rooms (`WorkerType.ROOM`, Node `JobType.JT_ROOM`): one job for each dispatch.",
             "A job for a participant needs a person who joins, one for a publisher a person who publishes.",
         ),
         verify=("`lkdoctor check .` finds nothing.",),

@@ -70,7 +70,7 @@ def read_tokens(
     many = list(values)
     for number, value in enumerate(many, 1):
         text, name = _text_of(value, option if len(many) == 1 else f"{option} {number}")
-        _add(text, name, gathered, target, server_version, clock())
+        _add(text, name, gathered, target, server_version, clock(), is_file=name == value)
 
 
 def read_token_file(
@@ -80,7 +80,7 @@ def read_token_file(
 
     `read_at` is when the case was made, in Unix seconds (default: now): what an undecoded token's times are held against.
     """
-    _add(text, source, gathered, target, "", time.time() if read_at is None else read_at)
+    _add(text, source, gathered, target, "", time.time() if read_at is None else read_at, is_file=True)
 
 
 def write_token(token: Token) -> str:
@@ -165,8 +165,9 @@ def _text_of(value: str, name: str) -> tuple[str, str]:
 
 
 def _add(
-    text: str, source: str, gathered: Gathered, target: KeyPair | None, server_version: str, read_at: float
-) -> None:
+    text: str, source: str, gathered: Gathered, target: KeyPair | None, server_version: str, read_at: float, *,
+    is_file: bool,
+) -> None:  # fmt: skip
     note = SourceNote(source, KIND, bytes=len(text.encode("utf-8", "replace")))
     gathered.notes.append(note)
     stored = _stored(text)
@@ -185,6 +186,9 @@ def _add(
         places = [Place(source, None, "" if len(words) == 1 else f"#{number}") for number in range(1, len(words) + 1)]
         names = [source if len(words) == 1 else f"{source} #{number}" for number in range(1, len(words) + 1)]
         tokens = [decode(*each, target, read_at) for each in zip(words, names, places, strict=True)]
+        for token, word in zip(tokens, words, strict=True):
+            at = text.find(word) if is_file else -1
+            token.line = text.count("\n", 0, at) + 1 if at >= 0 else None
     for token in tokens:
         token.server_version = token.server_version or server_version
         gathered.tokens.append(token)
@@ -194,12 +198,12 @@ def _add(
 def _quote(token: Token, gathered: Gathered) -> None:
     """The words that prove what is said of the token: all of it, and each claim by its own."""
     if token.malformed:
-        gathered.quote(token.place, f"({token.length} characters, not shown) {token.malformed}")
+        gathered.quote(token.place, f"({token.length} characters, not shown) {token.malformed}", token.line)
         return
-    gathered.quote(token.place, json.dumps(token.claims, ensure_ascii=False))
-    gathered.quote(token.at("header"), f"header {json.dumps(token.header, ensure_ascii=False)}")
+    gathered.quote(token.place, json.dumps(token.claims, ensure_ascii=False), token.line)
+    gathered.quote(token.at("header"), f"header {json.dumps(token.header, ensure_ascii=False)}", token.line)
     for claim, value in token.claims.items():
-        gathered.quote(token.at(claim), json.dumps({claim: value}, ensure_ascii=False)[1:-1])
+        gathered.quote(token.at(claim), json.dumps({claim: value}, ensure_ascii=False)[1:-1], token.line)
 
 
 def _signature(

@@ -24,7 +24,15 @@ class Token:
     padded: bool = False  # a part ends in `=`
     checked_with: str = ""  # the API key whose secret the signature was held against
     server_version: str = ""  # the server that it is for, where the user or the case says so
+    line: int | None = None  # of the file that holds it
+
+    @property
+    def where(self) -> str:
+        """Its file and line, else how the user named it."""
+        return f"{self.place.source}:{self.line}" if self.line else self.name
 
     def at(self, claim: str = "") -> Place:
         """Where one top-level claim of it stands (`header` for the header); the whole token without a name."""
-        return Place(self.place.source, None, claim) if claim in self.claims or claim == "header" else self.place
+        if claim not in self.claims and claim != "header":
+            return self.place
+        return Place(self.place.source, None, f"{self.place.path} {claim}".lstrip())  # a file may hold several tokens

@@ -169,6 +169,8 @@ def test_a_text_file_may_hold_several_tokens() -> None:
     read_token_file(f"# old\n{GOOD}\n# new\n{signed(sub='bob')}\n", "tokens.txt", gathered, Pair())
     assert [one.claims["sub"] for one in gathered.tokens] == ["alice", "bob"]
     assert len({one.name for one in gathered.tokens}) == 2
+    quoted = {(gathered.quotes[one.at("sub")].text, gathered.quotes[one.at("sub")].line) for one in gathered.tokens}
+    assert quoted == {('"sub": "alice"', 2), ('"sub": "bob"', 4)}
     (note,) = gathered.notes
     assert note.kind == "token"
 

@@ -106,6 +106,8 @@ def test_anchors_include_profiles_and_places() -> None:
     )
     names = {one.name: (one.agent_name.value, one.replicas, set(one.profiles)) for one in project.services}
     assert names == {"a": ("one", 1, set()), "b": ("two", 3, {"test"}), "c": ("three", 1, set())}
+    begins = {one.service: one.where for one in settings if one.key == "service"}
+    assert begins == {"a": "compose.yaml:5:3", "b": "compose.yaml:8:3", "c": "more.yaml:2:3"}
     where = {one.service: one.where for one in settings if one.key == "env.LIVEKIT_AGENT_NAME"}
     assert where == {"a": "compose.yaml:3:23", "b": "compose.yaml:11:47", "c": "more.yaml:4:28"}
 

@@ -30,6 +30,9 @@ class Resolved:
     """The services of a project, each with its place in the first file that has it, and what went wrong on the way."""
 
     services: dict[str, Node] = field(default_factory=dict)
+    places: dict[str, tuple[str, int, int]] = field(
+        default_factory=dict
+    )  # service -> file, line and column of its name
     notes: list[tuple[str, int, str]] = field(default_factory=list)  # file, line, sentence
     folders: dict[str, str] = field(default_factory=dict)  # file -> folder that its relative paths start at
     missing: dict[int, tuple[str, ...]] = field(default_factory=dict)  # id of a node -> variables that it lacks
@@ -78,7 +81,9 @@ class _Loader:
             document = self._document(name, folder)
             for one in (document.get("include") or Node(name, 0, 0, [])).items:
                 self._include(one, name, depth)
-            for service, node in (document.get("services") or Node(name, 0, 0, {})).map.items():
+            block = document.get("services") or Node(name, 0, 0, {})
+            for service, node in block.map.items():
+                self._resolved.places.setdefault(service, (name, *block.keys.get(service, (node.line, node.column))))
                 base = self._extended(service, node, name, depth)
                 merged[service] = base if service not in merged else self._merge(merged[service], base)
         for service, node in merged.items():

@@ -81,7 +81,12 @@ class Reader:
         image = node.get("image")
         text = "" if image is None else image.text or ""
         server = _SERVER_IMAGE.search(text)
-        self._add(name, "service", node, text if not (image and self.resolved.open_of(image)) else "")
+        self._add(
+            name,
+            "service",
+            self.resolved.places.get(name, node),
+            text if not (image and self.resolved.open_of(image)) else "",
+        )
         if server is not None and image is not None:
             self._server(name, node, image, server["tag"] or "")
             return
