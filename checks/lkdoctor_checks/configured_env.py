@@ -16,9 +16,6 @@ from lkdoctor_checks import _plan
 
 THREE = (URL, KEY, SECRET)
 _LOCAL = re.compile(r"^\w+://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?(/|$)")
-_PLACEHOLDER = re.compile(
-    r"<(?!secret:)[^>]*>|(?:your|my|change|replace|insert|example|xxx|todo)[\w -]*|wss?://your[\w.-]*.*", re.IGNORECASE
-)
 
 
 @check(WORKER_ENV)
@@ -31,7 +28,8 @@ def worker_env(settings: Facts[Setting], evidence: Evidence) -> Iterator[Finding
     request.
 
     ## How it is decided
-    From the environment that Compose gives to the service. Empty values and placeholders; an address on `localhost`
+    From the environment that Compose gives to the service. Empty values; placeholders (`<…>`, and the exact words of
+    templates, as `your-api-key`, `changeme`, `wss://your-project.livekit.cloud`) that livekit.yaml does not hold; an address on `localhost`
     inside a container that has its own network; some of the three set and another nowhere, while the service reads no file
     that is out of view (medium confidence: the image may bring it); an `env_file` that is required and absent, over which Compose
     refuses to start; a key that no livekit.yaml in view has, or another secret for it; two services with one key and
@@ -48,12 +46,13 @@ def worker_env(settings: Facts[Setting], evidence: Evidence) -> Iterator[Finding
     del settings
     plan = _plan.plan_of(evidence)
     workers = list(plan.project.workers())
+    held = {one.value for one in (*plan.project.server.keys, *plan.project.server.secrets)}
     for one in workers:
         yield from _files(one)
-        yield from _values(one)
+        yield from _values(one, held)
         yield from _missing(one)
-        yield from _against_server(one, plan)
-    yield from _two_secrets(workers)
+        yield from _against_server(one, plan, held)
+    yield from _two_secrets(workers, held)
 
 
 def _files(one: Service) -> Iterator[Finding]:
@@ -68,12 +67,12 @@ def _files(one: Service) -> Iterator[Finding]:
         )
 
 
-def _values(one: Service) -> Iterator[Finding]:
+def _values(one: Service, held: set[str]) -> Iterator[Finding]:
     for name in THREE:
         found = one.get(f"env.{name}")
         if found is None or not found.known:
             continue
-        if not found.value or _PLACEHOLDER.fullmatch(found.value):
+        if not _real(found, held):
             what = "is empty" if not found.value else "is still a placeholder"
             yield _finding(one, found, f"has {name}, which {what} ({found.where})", f"Set {name} in {found.where}.")
         elif name == URL and _LOCAL.match(found.value) and one.get("service") and one.text("network_mode") != "host":
@@ -101,10 +100,10 @@ def _missing(one: Service) -> Iterator[Finding]:
     )
 
 
-def _against_server(one: Service, plan: Plan) -> Iterator[Finding]:
+def _against_server(one: Service, plan: Plan, held: set[str]) -> Iterator[Finding]:
     server = plan.project.server
     key, secret = one.get(f"env.{KEY}"), one.get(f"env.{SECRET}")
-    if not server.keys or key is None or not key.known or not _token(key):
+    if not server.keys or key is None or not _real(key, held):
         return
     pairs = {name.value: value for name, value in zip(server.keys, server.secrets, strict=False)}
     if key.value not in pairs:
@@ -116,7 +115,7 @@ def _against_server(one: Service, plan: Plan) -> Iterator[Finding]:
             more=server.keys[0],
             confidence=Confidence.MEDIUM,  # the worker may be meant for another server
         )
-    elif secret is not None and secret.known and _token(secret) and secret.value != pairs[key.value].value:
+    elif secret is not None and _real(secret, held) and secret.value != pairs[key.value].value:
         yield _finding(
             one,
             secret,
@@ -126,11 +125,11 @@ def _against_server(one: Service, plan: Plan) -> Iterator[Finding]:
         )
 
 
-def _two_secrets(workers: list[Service]) -> Iterator[Finding]:
+def _two_secrets(workers: list[Service], held: set[str]) -> Iterator[Finding]:
     seen: dict[str, tuple[Service, Setting]] = {}
     for one in workers:
         key, secret = one.get(f"env.{KEY}"), one.get(f"env.{SECRET}")
-        if key is None or secret is None or not (key.known and secret.known and _token(key) and _token(secret)):
+        if key is None or secret is None or not (_real(key, held) and _real(secret, held)):
             continue
         other = seen.setdefault(key.value, (one, secret))
         if other[1].value != secret.value:
@@ -143,9 +142,9 @@ def _two_secrets(workers: list[Service]) -> Iterator[Finding]:
             )
 
 
-def _token(one: Setting) -> bool:
-    """Is the value a real one, that was replaced by its token?"""
-    return one.value.startswith("<secret:")
+def _real(one: Setting, held: set[str]) -> bool:
+    """Is it a value of the user's own? What livekit.yaml holds is never a placeholder, whatever it looks like."""
+    return one.known and bool(one.value) and (not one.placeholder or one.value in held)
 
 
 def _finding(

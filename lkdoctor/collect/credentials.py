@@ -26,6 +26,7 @@ from lkdoctor.collect.address import Address, AddressError, parse, stripped
 from lkdoctor.collect.dotenv import FILES, DotenvError, read_dotenv
 from lkdoctor.collect.lk_projects import PLACE, Project, Projects, ProjectsError, read_projects
 from lkdoctor.collect.target import Target
+from lkdoctor.placeholders import in_brackets
 from lkdoctor.redact import mask, of_this_run
 
 __all__ = ["CredentialsError", "Target", "resolve"]
@@ -65,7 +66,7 @@ class _Search:
             if not text:
                 self.notes.append(f"{origin} is empty, so it counts as missing.")
                 continue
-            if text.startswith("<") and text.endswith(">"):
+            if in_brackets(text):  # `changeme` may be a server's real key
                 self.notes.append(f"{origin} is a placeholder, so it counts as missing.")
                 continue
             if what == "secret":

@@ -35,6 +35,7 @@ class Setting(Fact, frozen=True, kw_only=True):
     value: str = ""  # a secret's token; empty where nothing is shown
     known: bool = True
     why: str = ""  # of what it is made, where it is not known
+    placeholder: bool = False  # a template's word; a secret's token does not show it
     file: str = ""
     line: int = 0
     column: int = 0
@@ -48,4 +49,5 @@ class Setting(Fact, frozen=True, kw_only=True):
         """The setting as the file says it."""
         name = self.key.removeprefix("env.")
         value = repr(self.value) if self.known else f"not known ({self.why})"
-        return f"{self.where}: {f'service {self.service}: ' if self.service else ''}{name} = {value}"
+        word = " (a placeholder)" if self.placeholder else ""
+        return f"{self.where}: {f'service {self.service}: ' if self.service else ''}{name} = {value}{word}"

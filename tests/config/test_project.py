@@ -17,6 +17,7 @@ from lkdoctor.collect.log.source import LogInput
 from lkdoctor.dispatch import server_keys
 from lkdoctor.dispatch.project import Project, project_of
 from lkdoctor.dispatch.settings import Setting
+from lkdoctor.placeholders import is_placeholder
 
 
 def read(named: dict[str, str], environ: dict[str, str] | None = None) -> tuple[Project, list[Setting], Gathered]:
@@ -195,3 +196,44 @@ def test_keys_of_the_server_by_version() -> None:
     assert server_keys.refuses("agents.brand_new", "1.14.0") is None, "a newer server may know it"
     assert server_keys.meant("agents.target_laod") == "agents.target_load"
     assert server_keys.meant("auto_create") == "room.auto_create"
+
+
+@pytest.mark.parametrize(
+    "word", ["MyQ8planted7sd8f7sd8f7", "your-api-key", "<your planted key>", "changeme", "todo-planted-x"]
+)
+def test_a_key_and_a_secret_are_tokens_whatever_they_look_like(word: str) -> None:
+    """What looks like a template's word may be somebody's secret; that it is one is told beside the token."""
+    _, settings, gathered = read(
+        {
+            "docker-compose.yml": f"services:\n  a:\n    environment:\n      LIVEKIT_API_KEY: {word}\n"
+            f"      LIVEKIT_API_SECRET: {word}\n      LIVEKIT_AGENT_NAME: x\n",
+            "livekit.yaml": f"keys:\n  {word}: {word}\n",
+        }
+    )
+    assert word not in repr(settings) + repr(gathered.quotes)
+    assert len({one.value for one in settings if one.key in {"keys", "secrets", "env.LIVEKIT_API_SECRET"}}) == 1
+    _, settings, gathered = read({".env": f"LIVEKIT_API_SECRET={word}\n", "agent.py": "AgentServer()"})
+    assert word not in repr(settings) + repr(gathered.quotes)
+    assert [one.placeholder for one in settings if one.key == "env.LIVEKIT_API_SECRET"] == [is_placeholder(word)]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("<your api key>", True),
+        ("your_api_key", True),
+        ("YOUR API KEY", True),
+        ("changeme", True),
+        ("wss://your-project.livekit.cloud", True),
+        ("wss://<project>.livekit.cloud/", True),
+        ("mykey", False),
+        ("my-very-long-shared-secret-0123456789", False),
+        ("wss://yourmd.livekit.cloud", False),
+        ("changeme-to-the-real-one-I-did", False),
+        ("todos-app-key", False),
+        ("xxxlkey", False),
+        ("", False),
+    ],
+)
+def test_placeholders_are_exact_words(value: str, expected: bool) -> None:
+    assert is_placeholder(value) is expected

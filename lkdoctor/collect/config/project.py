@@ -19,6 +19,7 @@ from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.log.source import LogInput
 from lkdoctor.dispatch.model import SourceNote
 from lkdoctor.dispatch.settings import Setting
+from lkdoctor.placeholders import is_placeholder
 from lkdoctor.redact import mask
 
 KIND: Final = "config"
@@ -147,7 +148,9 @@ def _dotenvs(names: Sequence[str], files: Files, environ: Mapping[str, str], run
             if (shown(one.name) or one.name in TOKENS) and one.value is not None:
                 value = None if one.missing else told_value(one.name, one.value)
                 why = "made of a variable that nothing in view sets"
-                found.append(setting("dotenv", "", f"env.{one.name}", value, (name, one.line, one.column), why))
+                at = (name, one.line, one.column)
+                word = not one.missing and is_placeholder(one.value)
+                found.append(setting("dotenv", "", f"env.{one.name}", value, at, why, placeholder=word))
     for folder in dict.fromkeys(one.rpartition("/")[0] for one in names):
         for file in _programs_in(folder, files):
             text = files.read(file) if file not in run else None

@@ -20,6 +20,7 @@ from lkdoctor.collect.config.nodes import Node, boolean
 from lkdoctor.collect.config.programs import Program, read_program
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.settings import DEPLOYMENT, KEY, NAME, OVERRIDE, SECRET, URL, Scope, Setting
+from lkdoctor.placeholders import is_placeholder
 from lkdoctor.redact import of_this_run
 
 SHOWN: Final = frozenset({NAME, OVERRIDE, DEPLOYMENT, URL, "NUM_CPUS", "LIVEKIT_DEV_MODE"})
@@ -29,7 +30,6 @@ _USER: Final = re.compile(r"(?P<scheme>[a-z]+://)[^/@\s]*@")
 _MODES: Final = frozenset({"start", "dev", "console", "connect", "download-files"})
 _SCRIPT: Final = re.compile(r"[\w./-]+\.(?:py|js|ts|mjs|cjs|mts|cts)$")
 _SERVER_IMAGE: Final = re.compile(r"(?:^|/)livekit/livekit-server(?::v?(?P<tag>[\w.-]+))?(?:@sha256:\w+)?$")
-_PLACEHOLDER: Final = re.compile(r"<[^>]*>|(?:your|my|change|replace|insert|example|xxx|todo)[\w -]*", re.IGNORECASE)
 _REWRITTEN: Final = re.compile(r"0[0-7]+|0[xob][0-9a-fA-F_]+|[-+]?\d+\.\d*0|[-+]?[\d.]+[eE][-+]?\d+")
 _LONGEST: Final = 120
 
@@ -41,10 +41,8 @@ def shown(name: str) -> bool:
 
 def told_value(name: str, value: str) -> str:
     """The value as it may be told: a token for a key or a secret, an address without its password."""
-    if name in TOKENS:
-        if not value or _PLACEHOLDER.fullmatch(value):
-            return value[:_LONGEST]
-        return of_this_run().token(value)
+    if name in TOKENS:  # without exception: whether a secret is only a template's word is told beside it
+        return of_this_run().token(value) if value else ""
     return of_this_run().mask(_USER.sub(r"\g<scheme>", value))[:_LONGEST]
 
 
@@ -67,13 +65,26 @@ class Reader:
             self._service(name, node)
 
     def _add(
-        self, service: str, key: str, at: Variable | Node | tuple[str, int, int], value: str | None, why: str = ""
+        self,
+        service: str,
+        key: str,
+        at: Variable | Node | tuple[str, int, int],
+        value: str | None,
+        why: str = "",
+        *,
+        placeholder: bool = False,
     ) -> None:
         file, line, column = at if isinstance(at, tuple) else (at.file, at.line, at.column)
         scope: Scope = "compose" if not key.startswith("code.") else "code"
         self.settings.append(
             setting(
-                scope, service, key, value, (file, line, column), why if why or value is not None else "not in view"
+                scope,
+                service,
+                key,
+                value,
+                (file, line, column),
+                why if why or value is not None else "not in view",
+                placeholder=placeholder,
             )
         )
 
@@ -175,7 +186,8 @@ class Reader:
                 final[key] = (value, None if missing else value.text, self._why(missing))
         for key, (at, found, why) in final.items():
             if shown(key) or key in TOKENS:
-                self._add(name, f"env.{key}", at, None if found is None else told_value(key, found), why)
+                value = None if found is None else told_value(key, found)
+                self._add(name, f"env.{key}", at, value, why, placeholder=is_placeholder(found or ""))
 
     @staticmethod
     def _why(missing: tuple[str, ...]) -> str:
@@ -294,9 +306,16 @@ def program_settings(service: str, file: str, program: Program) -> Iterator[Sett
 
 
 def setting(
-    scope: Scope, service: str, key: str, value: str | None, at: tuple[str, int, int], why: str = ""
+    scope: Scope,
+    service: str,
+    key: str,
+    value: str | None,
+    at: tuple[str, int, int],
+    why: str = "",
+    *,
+    placeholder: bool = False,
 ) -> Setting:
-    """A setting at its place; None is a value that is not known."""
+    """A setting at its place; None is a value that is not known. `placeholder` is decided before the value is masked."""
     file, line, column = at
     return Setting(
         place=Place(file, None, f"{line}:{column}:{service}:{key}"),
@@ -306,6 +325,7 @@ def setting(
         value=value or "",
         known=value is not None,
         why="" if value is not None else why,
+        placeholder=placeholder,
         file=file,
         line=line,
         column=column,
