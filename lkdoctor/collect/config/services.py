@@ -186,8 +186,8 @@ class Reader:
                 final[key] = (value, None if missing else value.text, self._why(missing))
         for key, (at, found, why) in final.items():
             if shown(key) or key in TOKENS:
-                value = None if found is None else told_value(key, found)
-                self._add(name, f"env.{key}", at, value, why, placeholder=is_placeholder(found or ""))
+                told = None if found is None else told_value(key, found)
+                self._add(name, f"env.{key}", at, told, why, placeholder=is_placeholder(found or ""))
 
     @staticmethod
     def _why(missing: tuple[str, ...]) -> str:
