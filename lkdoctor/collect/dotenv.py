@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lkdoctor.collect.config.interpolation import LONGEST
+
 #: The files of a folder that starters load, the more local one first.
 FILES: Final = (".env.local", ".env")
 _LONGEST: Final = 1 << 20
@@ -60,6 +62,7 @@ def read_dotenv(path: Path, environ: Mapping[str, str]) -> Dotenv:
     entries: dict[str, Entry] = {}
     broken: list[int] = []
     doubled: list[str] = []
+    known: dict[str, str | None] = dict(environ)
     for binding in parse_stream(io.StringIO(text)):
         # A binding begins with the blank lines before it.
         start = binding.original.string
@@ -68,9 +71,16 @@ def read_dotenv(path: Path, environ: Mapping[str, str]) -> Dotenv:
             broken.append(line)
         if binding.error or binding.key is None or binding.value is None:
             continue
-        known = {**{name: one.value for name, one in entries.items()}, **environ}
-        value = "".join(atom.resolve(known) for atom in parse_variables(binding.value))
+        value = ""
+        for atom in parse_variables(binding.value):
+            value += atom.resolve(known)
+            if len(value) > LONGEST:  # values that are made of values can double with each line
+                break
+        if len(value) > LONGEST:
+            broken.append(line)
+            continue
         if binding.key in entries and entries[binding.key].value != value:
             doubled.append(binding.key)
         entries[binding.key] = Entry(binding.key, value, line)
+        known[binding.key] = environ.get(binding.key, value)
     return Dotenv(path, entries, tuple(broken), tuple(dict.fromkeys(doubled)))

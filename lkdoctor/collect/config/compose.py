@@ -36,6 +36,7 @@ class Resolved:
     notes: list[tuple[str, int, str]] = field(default_factory=list)  # file, line, sentence
     folders: dict[str, str] = field(default_factory=dict)  # file -> folder that its relative paths start at
     missing: dict[int, tuple[str, ...]] = field(default_factory=dict)  # id of a node -> variables that it lacks
+    included: int = 0
     kept: list[Node] = field(default_factory=list)  # so that ids stay those of living nodes
 
     def open_of(self, node: Node) -> tuple[str, ...]:
@@ -73,7 +74,9 @@ class _Loader:
         self._resolved = resolved
         self._lookup = lookup
         self._documents: dict[str, Node] = {}
-        self._done: dict[int, Node] = {}
+        # A small file can name a tree so often by aliases that walking it never ends: each node is done once.
+        self._done: dict[tuple[int, bool], Node] = {}
+        self._joined: dict[tuple[int, int, str], Node] = {}
 
     def load(self, names: Sequence[str], folder: str, depth: int) -> None:
         merged: dict[str, Node] = {}
@@ -114,15 +117,17 @@ class _Loader:
         self._documents[name] = self._with_variables(raw, top=True)
         return self._documents[name]
 
-    def _with_variables(self, node: Node, *, top: bool = False, in_map: bool = False) -> Node:
+    def _with_variables(self, node: Node, *, top: bool = False, as_map: bool = False) -> Node:
         """The tree with its variables put in, and lists of `NAME=value` as maps."""
-        known = self._done.get(id(node))
-        if known is not None and not in_map:
+        given = node
+        known = self._done.get((id(given), as_map))
+        if known is not None:
             return known
+        node = _as_map(node) if as_map else node
         if isinstance(node.value, str):
             made = interpolate(node.value, self._lookup)
             if made.wrong:
-                self._note(node.file, node.line, f"Compose refuses this line: {made.wrong}")
+                self._note(node.file, node.line, f"this line cannot be used: {made.wrong}")
             out = replace(node, value=made.text) if made.text != node.value or made.missing else node
             if made.missing or made.wrong:
                 out = replace(out) if out is node else out
@@ -131,21 +136,21 @@ class _Loader:
             out = replace(node, value=[self._with_variables(one) for one in node.value])
         elif isinstance(node.value, dict):
             entries = {
-                name: self._with_variables(_as_map(value) if name in _AS_MAP else value, in_map=name in _AS_MAP)
+                name: self._with_variables(value, as_map=name in _AS_MAP)
                 for name, value in node.value.items()
                 if not (top and name.startswith("x-"))
             }
             out = replace(node, value=entries)
         else:
             out = node
-        self._resolved.kept += [node, out]
-        if not in_map:
-            self._done[id(node)] = out
+        self._resolved.kept += [given, out]
+        self._done[id(given), as_map] = out
         return out
 
     def _include(self, node: Node, file: str, depth: int) -> None:
-        if depth > _DEEPEST:
-            self._note(file, node.line, "includes are nested too deeply; the rest is not read")
+        self._resolved.included += 1
+        if depth > _DEEPEST or self._resolved.included > _MOST_FILES:
+            self._note(file, node.line, "includes are nested too deeply, or too many; the rest is not read")
             return
         paths = [node] if node.text is not None else (node.get("path") or Node(file, 0, 0, [])).items
         names = [beside(file, one.text) for one in paths if one.text and not self._resolved.open_of(one)]
@@ -191,6 +196,13 @@ class _Loader:
 
     def _merge(self, base: Node, over: Node, name: str = "") -> Node:
         """`over` on top of `base`, by Compose's rules for one key."""
+        known = self._joined.get((id(base), id(over), name))
+        if known is None:
+            known = self._joined[id(base), id(over), name] = self._joined_anew(base, over, name)
+            self._resolved.kept += [base, over]
+        return known
+
+    def _joined_anew(self, base: Node, over: Node, name: str) -> Node:
         if over.tag == "!reset":
             return replace(over, value=None)
         if over.tag == "!override" or name in _REPLACED:

@@ -12,6 +12,7 @@ from typing import Final
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DEEPEST: Final = 20
+LONGEST: Final = 128 << 10  # bytes; Linux starts no process with a longer variable
 
 Lookup = Callable[[str], "str | None"]  # the variable's value, None when it is not set
 
@@ -36,7 +37,7 @@ def interpolate(text: str, lookup: Lookup, depth: int = 0) -> Made:
         return Made(text)
     out: list[str] = []
     missing: list[str] = []
-    at = 0
+    at = size = 0
     while (found := text.find("$", at)) >= 0:
         out.append(text[at:found])
         at = found + 1
@@ -61,6 +62,9 @@ def interpolate(text: str, lookup: Lookup, depth: int = 0) -> Made:
             at = name.end()
         else:
             return Made(text, wrong="a `$` that begins no variable; a plain one is written `$$`")
+        size += len(out[-1])
+        if size > LONGEST:  # values that are made of values can double with each line
+            return Made(text, wrong="its value is longer than 128 KiB, with which no process starts")
     out.append(text[at:])
     return Made("".join(out), tuple(dict.fromkeys(missing)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from lkdoctor.collect.config.nodes import Node, YamlError, leaves, parse
+from lkdoctor.collect.config.nodes import Node, YamlError, parse
 from lkdoctor.collect.config.services import setting, told_value
 from lkdoctor.dispatch.settings import KEY, SECRET, Setting
 
@@ -50,14 +50,15 @@ def _settings(root: Node, name: str, service: str) -> Iterator[Setting]:
         yield setting(
             "server", service, "secrets", told_value(SECRET, secret.text or ""), (name, secret.line, secret.column)
         )
-    holders = _holders(root)
-    for path, node in leaves(root):
-        dotted = ".".join(path)
-        if len(path) > 2 or path[0] == "keys":
+    for top, block in root.map.items():
+        if top == "keys":
             continue
-        line, column = holders[path[:-1]].keys.get(path[-1], (node.line, node.column))
-        value = told_value("", node.text or "") if dotted in _SHOWN else ""
-        yield setting("server", service, dotted, value, (name, line, column))
+        # No deeper: nothing below is asked for, and aliases can make a small file's tree endless.
+        for holder, key, node in [(root, top, block), *((block, key, node) for key, node in block.map.items())]:
+            dotted = top if holder is root else f"{top}.{key}"
+            line, column = holder.keys.get(key, (node.line, node.column))
+            value = told_value("", node.text or "") if dotted in _SHOWN else ""
+            yield setting("server", service, dotted, value, (name, line, column))
     for preset, node in (root.get(*_PRESETS.split(".")) or Node(name, 0, 0, {})).map.items():
         yield setting("server", service, "preset", preset, (name, node.line, node.column))
         for entry in (node.get("agents") or Node(name, 0, 0, [])).items:
@@ -65,12 +66,6 @@ def _settings(root: Node, name: str, service: str) -> Iterator[Setting]:
             if agent is not None:
                 at = (name, agent.line, agent.column)
                 yield setting("server", service, f"preset.{preset}.agent", told_value("", agent.text or ""), at)
-
-
-def _holders(root: Node) -> dict[tuple[str, ...], Node]:
-    found: dict[tuple[str, ...], Node] = {(): root}
-    found.update({path: node for path, node in leaves(root) if isinstance(node.value, dict) and len(path) < 2})
-    return found
 
 
 def looks_like_livekit(text: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -85,6 +84,7 @@ class _Tree:
         self._file = file
         self._done: dict[int, Node] = {}
         self._open: set[int] = set()
+        self._merged = 0
 
     def node(self, raw: Any, depth: int) -> Node:
         known = self._done.get(id(raw))
@@ -118,6 +118,9 @@ class _Tree:
             name = key.value if isinstance(key.value, str) else str(key.value)
             own[name] = self.node(value, depth + 1)
             keys[name] = (key.start_mark.line + 1, key.start_mark.column + 1)
+        self._merged += sum(len(other.map) for other in merged)
+        if self._merged > _MOST_NODES:
+            raise YamlError("merges too much", line)
         for other in merged:  # what stands here beats what is merged, and the first merged map the next
             for name, value in other.map.items():
                 if name not in own:
@@ -141,11 +144,3 @@ def boolean(node: Node | None) -> bool | None:
 def number(text: str | None) -> float | None:
     """The number, None when it is none."""
     return float(text) if text and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) else None
-
-
-def leaves(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
-    """Every key of the tree with its value, maps before what is in them; elements of lists are left out."""
-    for name, value in node.map.items():
-        yield (*path, name), value
-        if len(path) < _DEEPEST:
-            yield from leaves(value, (*path, name))

@@ -31,13 +31,16 @@ _MOST_PROGRAMS: Final = 60
 def read_projects(
     extras: Sequence[Extra], gathered: Gathered, environ: Mapping[str, str], chosen: Sequence[str]
 ) -> None:
-    """Read configuration files, those of each zip apart; one of an unforeseen form costs only itself."""
+    """Read configuration files, those of each zip apart; one of an unforeseen form costs only itself.
+
+    A zip is another machine's: `environ`, this one's variables, says nothing of it, and must not get into a report on it.
+    """
     groups: dict[str, list[tuple[LogInput, str]]] = {}
     for one in extras:
         groups.setdefault(str(one.given.path) if one.given.member else "", []).append((one.given, one.kind))
-    for group in groups.values():
+    for zipped, group in groups.items():
         try:
-            read_project(group, gathered, environ, chosen=chosen)
+            read_project(group, gathered, {} if zipped else environ, chosen=chosen)
         except Exception as error:  # noqa: BLE001 - what stands beside it must not be lost
             why = f"reading it failed with {type(error).__name__}: {mask(str(error))[:200]}"
             gathered.notes += [SourceNote(given.name, KIND, unusable=why) for given, _ in group]
