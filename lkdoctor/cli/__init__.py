@@ -87,11 +87,12 @@ def main() -> None:
     except click.exceptions.Exit as ended:
         status = ended.exit_code
     except click.ClickException as error:
-        from lkdoctor.redact import mask
+        from lkdoctor.cli.output import harmless
 
-        shown = io.StringIO()  # it repeats what was typed, and that may be a token in the wrong place
+        shown = io.StringIO()  # it repeats what was typed and read, and that may be a token in the wrong place
         error.show(shown)
-        click.echo(mask(shown.getvalue()), err=True, nl=False)
+        for line in shown.getvalue().splitlines():
+            click.echo(harmless(line), err=True)
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         status = _interrupted()

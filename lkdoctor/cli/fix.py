@@ -22,16 +22,17 @@ def command(folder: Path, config: str | None, dry_run: bool, take_back: bool) ->
 
     Corrected are slips of a planned name, a service without a name when one planned agent is left, and two programs under one
     name. A change is made only where it is safe: lkdoctor.toml says who asks for the name, the program is in view and takes
-    its name from the environment, and no other service's name changes by it. Everything else is shown with the reason.
-    Comments, order, line endings and the file's mode stay as they are.
+    its name from the environment, no other service's name changes by it, and the file is one of FOLDER's. Everything else is
+    shown with the reason. Comments, order, line endings and the file's mode stay as they are.
 
     Exit status: 0 nothing left to do, 1 something is left (or, with --dry-run, would be done), 2 wrong usage or a file
     that cannot be changed.
     """
-    from lkdoctor.cli import fixing
+    from lkdoctor.cli import fixing, way_back
     from lkdoctor.cli.plan import read_config
     from lkdoctor.collect.gathered import Gathered
     from lkdoctor.collect.intentions import add_intentions
+    from lkdoctor.config import ConfigError, find
     from lkdoctor.dispatch.intentions import PlannedAgent, PlannedRoom
     from lkdoctor.dispatch.plan import Plan
     from lkdoctor.dispatch.repairs import repairs_of
@@ -40,8 +41,8 @@ def command(folder: Path, config: str | None, dry_run: bool, take_back: bool) ->
         raise click.UsageError(f"{folder}: no such folder")
     try:
         if take_back:
-            for name in fixing.undo(folder):
-                click.echo(f"restored {name}")
+            for name in way_back.undo(folder, find((str(folder),), config)):
+                _say(f"restored {name}")
             return
         file = read_config((str(folder),), config)
         gathered = Gathered()
@@ -55,7 +56,7 @@ def command(folder: Path, config: str | None, dry_run: bool, take_back: bool) ->
             tuple(one for one in gathered.facts.get(PlannedRoom, []) if isinstance(one, PlannedRoom)),
             fixing.project_in(inputs),
         )
-        changes = fixing.changes_of(repairs_of(plan), plan, inputs, file)
+        changes = fixing.changes_of(repairs_of(plan), plan, inputs, file, folder)
         if not changes:
             click.echo("Nothing to fix in the agent names.")
             return
@@ -63,20 +64,28 @@ def command(folder: Path, config: str | None, dry_run: bool, take_back: bool) ->
         for one in changes:
             repair = one.repair
             before = f'"{repair.before}"' if repair.before else "no name"
-            click.echo(f'{repair.code}: service {repair.service}: {before} -> "{repair.name}", as {repair.why}')
+            _say(f'{repair.code}: service {repair.service}: {before} -> "{repair.name}", as {repair.why}')
             for blocker in one.blockers:
-                click.echo(f"  not applied: {blocker}")
+                _say(f"  not applied: {blocker}")
             if one.edits:
-                click.echo(fixing.diff_of(one))
+                _say(fixing.diff_of(one))
         if dry_run:
             sys.exit(1)
         if safe:
-            for name in fixing.apply(safe, folder):
-                click.echo(f"changed {name}")
+            for name in fixing.apply(safe, folder, file.path):
+                _say(f"changed {name}")
             click.echo(
                 "Now `lkdoctor check`, then `docker compose up -d --force-recreate`: a restart keeps the old environment. "
                 "`lkdoctor fix --undo` takes it back."
             )
-    except fixing.FixError as error:
+    except (way_back.FixError, ConfigError) as error:
         raise click.UsageError(str(error)) from None
     sys.exit(1 if len(safe) < len(changes) else 0)
+
+
+def _say(text: str) -> None:
+    """Lines that hold names of the user's files, without what a terminal would obey."""
+    from lkdoctor.cli import output
+
+    for line in text.splitlines():
+        click.echo(output.harmless(line))

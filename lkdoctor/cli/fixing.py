@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from lkdoctor.cli import way_back
+from lkdoctor.cli.way_back import FixError
 from lkdoctor.collect.config.edits import Edit, add_variable, change_value
 from lkdoctor.collect.config.files import Files
 from lkdoctor.collect.config.project import read_project
@@ -24,13 +23,9 @@ from lkdoctor.dispatch.project import Project, project_of
 from lkdoctor.dispatch.repairs import Repair
 from lkdoctor.dispatch.settings import NAME, Setting
 from lkdoctor.redact import mask
+from lkdoctor.wording import quoted
 
-UNDO: Final = ".lkdoctor-undo.json"
 _BOM: Final = b"\xef\xbb\xbf"
-
-
-class FixError(Exception):
-    """A file that cannot be changed or restored; the message says which, why, and what to do."""
 
 
 @dataclass(slots=True)
@@ -56,9 +51,10 @@ def project_in(inputs: list[tuple[LogInput, str]], overlay: Mapping[str, str] | 
 
 
 def changes_of(
-    repairs: list[Repair], plan: Plan, inputs: list[tuple[LogInput, str]], config: ConfigFile
+    repairs: list[Repair], plan: Plan, inputs: list[tuple[LogInput, str]], config: ConfigFile, folder: Path
 ) -> list[Change]:
-    """The edits for each repair, in memory; one that would touch any other service's name gets a blocker."""
+    """The edits for each repair, in memory; one that would touch any other service's name, or a file that is none of the
+    folder's and that `--undo` would therefore leave alone, gets a blocker."""
     overlay: dict[str, str] = {}
     found: list[Change] = []
     for repair in repairs:
@@ -66,6 +62,9 @@ def changes_of(
         edits = [] if change.blockers else _tried(repair, plan, inputs, overlay)
         if not edits and not change.blockers:
             change.blockers = ("no single place in the files sets the name of this service alone",)
+        outside = [one.file for one in edits if not way_back.within(one.file, folder)]
+        if outside:
+            edits, change.blockers = [], (f"{outside[0]} is no file of {folder}; change it by hand",)
         if edits and repair.announce and config.path is not None:
             edits.append(_announced(config, overlay, repair))
         change.edits = edits
@@ -101,7 +100,7 @@ def _announced(config: ConfigFile, overlay: dict[str, str], repair: Repair) -> E
     text = _text(config.name, overlay)
     newline = "\r\n" if "\r\n" in text else "\n"
     lead = "" if not text or text.endswith(("\n", "\r")) else newline
-    block = f"{lead}{newline}[[agents]]{newline}name = {json.dumps(repair.name)}{newline}"
+    block = f"{lead}{newline}[[agents]]{newline}name = {quoted(repair.name)}{newline}"
     return Edit(config.name, len(text), "", block, text.count("\n") + 1)
 
 
@@ -128,7 +127,7 @@ def diff_of(change: Change) -> str:
     return "\n".join(out)
 
 
-def apply(changes: list[Change], folder: Path) -> list[str]:
+def apply(changes: list[Change], folder: Path, config: Path | None = None) -> list[str]:
     """Write all edits, file by file, and remember how to take them back; returns the files.
 
     Raises:
@@ -138,94 +137,31 @@ def apply(changes: list[Change], folder: Path) -> list[str]:
     for change in changes:
         for edit in change.edits:
             by_file.setdefault(edit.file, []).append(edit)
-    done: list[dict[str, Any]] = []
+    before = way_back.recorded(folder)  # a record that cannot be kept has to be known before the first file is written
+    run: way_back.Run = []
     try:
         for name, edits in by_file.items():
-            raw = _bytes(name)
-            lead = len(_BOM) if raw.startswith(_BOM) else 0
-            text = raw[lead:].decode("utf-8")
-            steps = []
-            for edit in edits:
-                at = lead + len(text[: edit.start].encode())
-                steps.append({"at": at, "before": edit.before, "after": edit.after})
-                text = edit.applied(text)
-            after = raw[:lead] + text.encode()
-            _write(name, after)
-            done.append({"file": os.path.relpath(name, folder), "was": _hash(raw), "is": _hash(after), "steps": steps})
-        _remember(folder, done)
-    except (OSError, FixError) as error:
-        for entry in reversed(done):
-            _restore(folder, entry)
-        raise FixError(f"nothing was changed: {error}") from None
+            entry, after = _entry(name, edits, folder)
+            run.append(entry)
+            way_back.write(name, after)
+        way_back.remember(folder, [*before, run])
+    except BaseException as error:
+        left = way_back.restore(folder, run, config)
+        if not isinstance(error, (OSError, ValueError, FixError)) and not left:
+            raise
+        raise FixError(f"{'; '.join(left) or 'nothing was changed'}: {error}") from None
     return list(by_file)
 
 
-def undo(folder: Path) -> list[str]:
-    """Take the last `fix` back, byte for byte; returns the files.
-
-    Raises:
-        FixError: there is nothing to take back, or a file was changed since.
-    """
-    record = folder / UNDO
-    try:
-        runs = json.loads(record.read_text("utf-8"))
-    except FileNotFoundError:
-        raise FixError(f"{folder}: no `lkdoctor fix` to take back; {UNDO} is not there") from None
-    except (OSError, ValueError) as error:
-        raise FixError(f"{record}: cannot be read: {error}") from None
-    if not isinstance(runs, list) or not runs:
-        raise FixError(f"{record}: holds nothing to take back")
-    entries = runs[-1]
-    for entry in entries:
-        if _hash(_bytes(str(folder / entry["file"]))) != entry["is"]:
-            raise FixError(f"{folder / entry['file']}: was changed since `lkdoctor fix`; take the change back by hand")
-    for entry in reversed(entries):
-        _restore(folder, entry)
-    if len(runs) > 1:
-        _write(str(record), json.dumps(runs[:-1], indent=1).encode())
-    else:
-        record.unlink()
-    return [str(folder / one["file"]) for one in entries]
-
-
-def _restore(folder: Path, entry: dict[str, Any]) -> None:
-    name = str(folder / entry["file"])
-    raw = _bytes(name)
-    for step in reversed(entry["steps"]):
-        at, after = step["at"], step["after"].encode()
-        raw = raw[:at] + step["before"].encode() + raw[at + len(after) :]
-    if _hash(raw) != entry["was"]:
-        raise FixError(f"{name}: cannot be restored byte for byte; it was left as it is")
-    _write(name, raw)
-
-
-def _remember(folder: Path, done: list[dict[str, Any]]) -> None:
-    record = folder / UNDO
-    runs = json.loads(record.read_text("utf-8")) if record.exists() else []
-    _write(str(record), json.dumps([*runs, done], indent=1).encode())
-
-
-def _bytes(name: str) -> bytes:
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise FixError(f"{name}: {error.strerror or error}") from None
-
-
-def _write(name: str, data: bytes) -> None:
-    """Replace the file as a whole, with its mode; a link stays a link."""
-    path = Path(os.path.realpath(name))
-    mode = path.stat().st_mode & 0o7777 if path.exists() else 0o600
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".lkdoctor-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(scratch, mode)
-        os.replace(scratch, path)
-    except BaseException:
-        os.unlink(scratch)
-        raise
-
-
-def _hash(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def _entry(name: str, edits: list[Edit], folder: Path) -> tuple[way_back.Entry, bytes]:
+    """A file's edits as the record has them, and what the file becomes."""
+    raw = way_back.read(name)
+    lead = len(_BOM) if raw.startswith(_BOM) else 0
+    text = raw[lead:].decode("utf-8")
+    steps = []
+    for edit in edits:
+        steps.append(way_back.Step(lead + len(text[: edit.start].encode()), edit.before, edit.after))
+        text = edit.applied(text)
+    after = raw[:lead] + text.encode()
+    path = os.path.relpath(name, folder)
+    return way_back.Entry(file=path, was=way_back.digest(raw), became=way_back.digest(after), steps=steps), after

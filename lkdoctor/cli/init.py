@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
 from lkdoctor.config import FILE
+from lkdoctor.wording import quoted
 
 
 @click.command("init")
@@ -90,9 +90,7 @@ def draft(folder: Path) -> str:
         "[server]",
     ]
     lines.append(
-        f"version = {json.dumps(known)}"
-        if known
-        else '# version = "1.13.5"  # its rules are used for what is predicted'
+        f"version = {quoted(known)}" if known else '# version = "1.13.5"  # its rules are used for what is predicted'
     )
     for name, entry in agents.items():
         lines += ["", *_agent(name, entry, by_token, by_origin.get(name, set()))]
@@ -116,12 +114,16 @@ def _agent(name: str, entry: dict[str, object], by_token: Iterable[str], origins
         ways.append("token")
     if name and origins & {"create-dispatch", "create-room"}:
         ways.append("api")
-    lines = [f"[[agents]]  # {', '.join(_sources(entry))}", f"name = {json.dumps(name)}"]
+    lines = [f"[[agents]]  # {', '.join(_sources(entry))}", f"name = {quoted(name)}"]
     programs = entry.get("programs", ())
     if isinstance(programs, set) and len(programs) > 1:  # a number would accept what is a fault
         entry.pop("workers", None)
         lines.append("# workers = 1  # different programs take this name (LKD802): say how many are meant")
-    lines += [f"{key} = {json.dumps(entry[key])}" for key in ("workers", "type", "deployment") if entry.get(key)]
-    known = ", ".join(json.dumps(one) for one in ways)
+    lines += [f"{key} = {_told(entry[key])}" for key in ("workers", "type", "deployment") if entry.get(key)]
+    known = ", ".join(quoted(one) for one in ways)
     lines.append(f"dispatched_by = [{known}]" if ways else '# dispatched_by = "token"  # or "api", "sip"')
     return lines
+
+
+def _told(value: object) -> str:
+    return quoted(value) if isinstance(value, str) else str(value)

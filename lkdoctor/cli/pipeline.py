@@ -263,7 +263,7 @@ def _size(given: LogInput) -> int:
 
 
 def _nothing(wish: Wish, inputs: CaseInputs) -> str:
-    given = ", ".join(wish.paths) or "the current folder"
+    given = ", ".join(f'"{one}"' for one in wish.paths) or "the current folder"
     found = "; ".join(
         f"{one.name}: {one.unusable or '; '.join(one.notes)}" for one in inputs.others if one.kind not in OWN_FILES
     )

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lkdoctor import config
-from tests.cli.running import call
+from lkdoctor.wording import quoted
+from tests.cli.running import call, run
 from tests.recorded import case
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 CLASH = case("planned-two-services-one-name")
 
@@ -159,3 +169,151 @@ def test_a_gate_is_not_green_over_a_compose_file_that_cannot_be_read(tmp_path: P
     ran = call("check", tmp_path)
     assert ran.exit_code in {1, 2}
     assert "is not valid YAML" in " ".join((ran.output + ran.stderr).split())
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"x\n",
+        b"[3]",
+        b'[[{"file": 1}]]',
+        b"{}",
+        b"\xff",
+        b"[" * 100_000,
+        b'[[{"file":"a","was":"","is":"","steps":[{"at":-1}]}]]',
+    ],
+)
+def test_a_record_that_is_none_stops_before_the_first_write(tmp_path: Path, record: bytes) -> None:
+    folder = project(tmp_path)
+    (folder / ".lkdoctor-undo.json").write_bytes(record)
+    before = texts(folder)
+    for arguments in ((), ("--undo",)):
+        ran = call("fix", folder, *arguments)
+        assert ran.exit_code == 2, ran.output
+        assert "is not what `lkdoctor fix` writes" in ran.output
+        assert texts(folder) == before
+
+
+def test_whatever_fails_while_it_writes_puts_everything_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = project(tmp_path)
+    before = texts(folder)
+
+    def fails(*_: object) -> None:
+        assert texts(folder) != before, "the files are written by now"
+        raise KeyError("broken")
+
+    monkeypatch.setattr("lkdoctor.cli.way_back.remember", fails)
+    assert isinstance(call("fix", folder).exception, KeyError)
+    assert texts(folder) == before
+
+
+def victim_record(folder: Path, name: str, victim: Path, content: str) -> None:
+    """A record that somebody made to have `victim` replaced, with hashes that are right."""
+    was = victim.read_bytes()
+    hashes = [hashlib.sha256(one).hexdigest() for one in (content.encode(), was)]
+    step = {"at": 0, "before": content, "after": was.decode()}
+    entry = {"file": name, "was": hashes[0], "is": hashes[1], "steps": [step]}
+    (folder / ".lkdoctor-undo.json").write_text(json.dumps([[entry]]), "utf-8")
+
+
+@pytest.mark.parametrize("way", ["../victim", "absolute", "link", "linked/victim"])
+def test_undo_leaves_alone_what_is_not_of_the_folder(tmp_path: Path, way: str) -> None:
+    folder = project(tmp_path)
+    victim = tmp_path / "victim"
+    victim.write_text("mine\n", "utf-8")
+    (folder / "link").symlink_to(victim)
+    (folder / "linked").symlink_to(tmp_path)
+    victim_record(folder, str(victim) if way == "absolute" else way, victim, "theirs\n")
+    ran = call("fix", folder, "--undo")
+    assert ran.exit_code == 2, ran.output
+    assert "which is no file of" in ran.output
+    assert victim.read_text("utf-8") == "mine\n"
+
+
+def test_a_record_that_is_a_link_out_of_the_folder_is_not_written_through(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    victim = tmp_path / "victim"
+    victim.write_text("[]", "utf-8")
+    (folder / ".lkdoctor-undo.json").symlink_to(victim)
+    before = texts(folder)
+    assert call("fix", folder).exit_code == 2
+    assert (texts(folder), victim.read_text("utf-8")) == (before, "[]")
+
+
+def test_a_plan_beside_the_folder_is_changed_and_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = project(tmp_path)
+    plan = tmp_path / "lkdoctor.toml"
+    (folder / "lkdoctor.toml").rename(plan)
+    before = {**texts(folder), **texts(tmp_path)}
+    monkeypatch.chdir(tmp_path)
+    assert call("fix", "project").exit_code == 0
+    assert "inbound-staging" in plan.read_text("utf-8")
+    assert call("fix", "project", "--undo").exit_code == 0
+    assert {**texts(folder), **texts(tmp_path)} == before
+
+
+def test_a_service_that_another_folder_describes_is_shown_and_left(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    path = folder / "docker-compose.yml"
+    shared = tmp_path / "docker-compose.yml"
+    path.rename(shared)
+    path.write_text("include:\n  - ../docker-compose.yml\n", "utf-8")
+    for one in ("agent.py", "staging.py"):
+        shutil.copy(folder / one, tmp_path / one)
+    before = {**texts(folder), **texts(tmp_path)}
+    ran = call("fix", folder)
+    assert ran.exit_code == 1, ran.output
+    assert "is no file of" in ran.output
+    assert {**texts(folder), **texts(tmp_path)} == before
+
+
+@pytest.mark.parametrize("name", ["front 😀", "café au lait"])
+@pytest.mark.parametrize("quote", ["", '"', "'"])
+def test_a_name_of_any_letters_is_written_as_it_is(tmp_path: Path, name: str, quote: str) -> None:
+    folder = project(tmp_path, "planned-name-near-miss")
+    path = folder / "docker-compose.yml"
+    for one, old, new in (
+        (folder / "lkdoctor.toml", "inbound_agent", name),
+        (path, "inbound-agent", f"{quote}{name.replace(' ', '-')}{quote}"),
+    ):
+        text = one.read_text("utf-8")
+        assert old in text
+        one.write_text(text.replace(old, new), "utf-8")
+    ran = call("fix", folder)
+    assert ran.exit_code == 0, ran.output
+    assert name in path.read_text("utf-8")
+    assert call("check", folder).exit_code == 0
+    (folder / "lkdoctor.toml").unlink()
+    assert call("init", folder).exit_code == 0
+    assert f'name = "{name}"' in (folder / "lkdoctor.toml").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", "😀", "é", 'a"b', "a\\b", "\x7f", "\x85", "\u2028", "\ufeff", "a\tb\n", "👩\u200d💻"]
+)
+def test_quotes_mean_the_same_to_yaml_and_toml(name: str) -> None:
+    assert yaml.safe_load(f"a: {quoted(name)}\n") == {"a": name}
+    assert tomllib.loads(f"a = {quoted(name)}\n") == {"a": name}
+
+
+def test_names_reach_no_terminal_raw(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    path = folder / "docker-compose.yml"
+    text = path.read_text("utf-8")
+    path.write_text(
+        text.replace("LIVEKIT_AGENT_NAME: inbound\n", 'LIVEKIT_AGENT_NAME: "in\\e]0;pwn\\x07bound"\n'), "utf-8"
+    )
+    ran = run("fix", folder, "--dry-run")
+    assert "in\\x1b]0;pwn\\x07bound" in ran.out
+    assert not {"\x1b", "\x07"} & set(ran.out + ran.err)
+
+
+def test_what_undo_says_of_a_file_is_not_taken_for_a_secret(tmp_path: Path) -> None:
+    file = tmp_path / "passwd"
+    file.write_text("mine\n", "utf-8")
+    victim_record(tmp_path, "passwd", file, "theirs\n")
+    file.write_text("mine, changed\n", "utf-8")
+    ran = run("fix", tmp_path, "--undo")
+    assert ran.status == 2
+    assert "passwd was changed since `lkdoctor fix`" in ran.err
+    assert "<secret" not in ran.err

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Final
 
 from lkdoctor.collect.config.nodes import YamlError, parse
 from lkdoctor.dispatch.settings import Setting
+from lkdoctor.wording import quoted
 
 _BREAK: Final = re.compile(r"\r\n|\n|\r|\x85|\u2028|\u2029")
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*$")
@@ -37,13 +37,10 @@ def change_value(text: str, at: Setting, value: str) -> Edit | None:
         return None
     for quote in ("", '"', "'"):
         if text.startswith(f"{quote}{at.value}{quote}", start):
-            new = (
-                value
-                if quote == "'" or _PLAIN.match(value)
-                else json.dumps(value)[1:-1]
-                if quote
-                else json.dumps(value)
-            )
+            if quote == "'":
+                new = value.replace("'", "''")
+            else:
+                new = value if _PLAIN.match(value) else quoted(value)[1:-1] if quote else quoted(value)
             end = start + len(quote) + len(at.value)
             if not quote and not re.match(r"[\s'\",}\]]|$", text[end : end + 1] or "\n"):
                 return None
@@ -72,7 +69,7 @@ def add_variable(text: str, file: str, service: str, name: str, value: str) -> E
     else:
         start = _place(text, environment.line, 1)
         indent = _indent(text, start)
-        line = f"{indent}{name}: {value if _PLAIN.match(value) else json.dumps(value)}{newline}"
+        line = f"{indent}{name}: {value if _PLAIN.match(value) else quoted(value)}{newline}"
     return None if start is None else Edit(file, start, "", line, environment.line)
 
 
@@ -82,7 +79,7 @@ def _new_block(text: str, file: str, line: int, column: int, name: str, value: s
         return None  # a flow map, or one that begins behind a `-`
     newline = _newline(text)
     indent = " " * (column - 1)
-    told = value if _PLAIN.match(value) else json.dumps(value)
+    told = value if _PLAIN.match(value) else quoted(value)
     return Edit(file, start, "", f"{indent}environment:{newline}{indent}  {name}: {told}{newline}", line)
 
 
