@@ -28,7 +28,9 @@ def hook_never_called(traps: Facts[CodeTrap], evidence: Evidence) -> Iterator[Fi
     ## How it is decided
     The program is given as a file (`lkdoctor check agent.py`); it is parsed, not run. A class whose bases all lead to the
     SDK's `Agent` or `AgentTask` defines a method that begins with `on_`, is none of these hooks, has no decorator, and is
-    named nowhere else in the file. A watch of the room (`lkdoctor talk`) that shows words said and understood says so too.
+    named nowhere else in the file; a file that looks attributes up by names that it makes (`getattr(agent, "on_" + name)`) is not
+    judged. Another file may still call the method, so by the file alone this is a suspicion, which fails no gate. A watch of
+    the room (`lkdoctor talk`) that shows words said and understood makes it certain.
 
     ## How to fix
     Use the session's events: `session.on("user_input_transcribed", …)` for what was heard, `session.on(
@@ -50,7 +52,7 @@ def hook_never_called(traps: Facts[CodeTrap], evidence: Evidence) -> Iterator[Fi
             f"{file} defines {words.listed(hooks)}: livekit-agents has no such hook, so nothing calls "
             f"{'it' if len(hooks) == 1 else 'them'}.{f' {talked}' if talked else ''}",
             HOOK_NEVER_CALLED.severity,
-            Confidence.HIGH if talked else Confidence.MEDIUM,
+            Confidence.HIGH if talked else Confidence.LOW,
             {"file": file, "hooks": sorted({one.name for one in group}), "lines": [one.line for one in group][:20]},
             words.spread(one.place for one in group),
             (

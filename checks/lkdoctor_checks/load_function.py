@@ -98,8 +98,19 @@ def zero_load(readings: Facts[LoadReading], evidence: Evidence) -> Iterator[Find
 @check(LOAD_NOT_A_NUMBER)
 def load_function_gives_nan(readings: Facts[LoadReading], evidence: Evidence) -> Iterator[Finding | Inconclusive]:
     """The load function, called by `lkdoctor load --function` as a worker would call it, returned NaN, which is what the
-    server is told."""
+    server is told. One that raises, returns no number or never returns leaves open what a worker reports."""
     for group in _own(readings):
+        failed = next((one for one in reversed(group) if one.error and not one.nan), None)
+        if failed is not None or not any(one.samples for one in group):
+            last = failed or group[-1]
+            yield Inconclusive(
+                Subject("worker", agent_name=last.agent_name, id=last.measures),
+                f"{last.function} gave no number ({last.error or f'it did not return within {last.seconds:g} s'}), so what a worker "
+                "would report is not known",
+                "make it return a number between 0 and 1 whatever happens, and run `lkdoctor load --function …` again",
+                (last.place,),
+                weighs=True,
+            )
         bad = [one for one in group if one.nan]
         if not bad:
             continue

@@ -14,7 +14,8 @@ from lkdoctor_checks import _words as words
 from lkdoctor_checks._machine import up
 
 LOOP = 3  # ends within the time that the engine remembers
-YOUNG = 60.0  # s; who has restarted three times and is younger than this at a random look restarts all the time
+AGAIN = 2  # ends of one that is young: the count of restarts alone may have grown over months
+YOUNG = 60.0  # s
 _TAKEN = re.compile(r"(?i)port is already allocated|address already in use")
 _BOUND = re.compile(r"(?:bind|listen)[^0-9]*?(?:for |tcp )?(?:[\d.]+|\[[0-9a-f:]+\]|):(\d+)", re.IGNORECASE)
 _CODES = {
@@ -41,8 +42,8 @@ def restart_loop(containers: Facts[Container], evidence: Evidence) -> Iterator[F
 
     ## How it is decided
     Its restart policy started it at least three times. And the engine remembers three ends of it within the last
-    15 minutes, or it is waiting for its next start now, or it is younger than a minute. Exit codes are those of
-    the ends; a kill for memory is what the kernel said of it.
+    15 minutes, or two and it runs for less than a minute, or it is waiting for its next start now. Exit codes are those of
+    the ends; a kill for memory is what the kernel said of it. The count of restarts alone tells nothing of when they were.
 
     ## How to fix
     By the exit code. 137 with a kill for memory: raise the limit, or start fewer processes (`num_idle_processes`). 1: the
@@ -58,9 +59,16 @@ def restart_loop(containers: Facts[Container], evidence: Evidence) -> Iterator[F
             continue
         waits = one.status == "restarting"
         young = one.status == "running" and one.started_at is not None and one.at - one.started_at < YOUNG
-        if len(one.deaths) < LOOP and not waits and not young:
-            continue
-        yield _looping(one, evidence)
+        if len(one.deaths) >= LOOP or waits or (young and len(one.deaths) >= AGAIN):
+            yield _looping(one, evidence)
+        elif young:  # the engine keeps few events, and forgets them early where it has much to do
+            yield Inconclusive(
+                Subject("container", id=one.name),
+                f"container {one.name} was started again within the last minute, and {words.counted(one.restarts, 'restart')} by "
+                "its policy are counted, but not when they were",
+                f"look again in some minutes: `docker inspect -f '{{{{.RestartCount}}}}' {words.shell(one.name)}` grows in a loop",
+                (one.place,),
+            )
 
 
 def _looping(one: Container, evidence: Evidence) -> Finding:

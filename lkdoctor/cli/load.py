@@ -152,9 +152,7 @@ def command(
     if secret is not None:
         of_this_run().add(secret)
     options.sensible(live, for_token=False)
-    wish = pipeline.Wish(
-        paths, logs, quiet=quiet, live=live, settings=Settings(Severity[fail_on.upper()], allow_inconclusive=True)
-    )
+    wish = pipeline.Wish(paths, logs, quiet=quiet, live=live, settings=Settings(Severity[fail_on.upper()]))
     documents = tuple(one for one in outputs if one[0] != "case")
     cases = tuple(path for kind, path in outputs if kind == "case")
     status = check.run(

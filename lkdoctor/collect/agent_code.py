@@ -20,6 +20,15 @@ HOOKS: Final = frozenset({"on_enter", "on_exit", "on_user_turn_completed", "on_u
 _AGENTS: Final = frozenset({"Agent", "AgentTask"})
 # What makes a file's name one job's own: its id, its process, the moment.
 _UNIQUE: Final = ("id", "pid", "uuid", "time", "date", "now", "identity", "token_hex", "mkstemp", "tempfile", "stamp")
+# Calls that look an attribute up by a text, and which argument that is; or that list all attributes of an object.
+_LOOKUPS: Final = {
+    "getattr": 1,
+    "methodcaller": 0,
+    "attrgetter": 0,
+    "__getattribute__": 0,
+    "getmembers": 0,
+    "dir": 0,
+}
 _LONGEST: Final = 160
 
 
@@ -60,6 +69,8 @@ Found = tuple[Trap, int, str, str]
 def _dead_hooks(tree: ast.Module) -> Iterator[Found]:
     classes = {one.name: one for one in ast.walk(tree) if isinstance(one, ast.ClassDef)}
     used = _names_used(tree)
+    if _calls_by_computed_names(tree):
+        return  # `getattr(agent, "on_" + name)()` may call every one of them
     for one in classes.values():
         if not _is_agent(one, classes, frozenset()):
             continue
@@ -92,6 +103,18 @@ def _names_used(tree: ast.Module) -> frozenset[str]:
     found = {one.attr for one in ast.walk(tree) if isinstance(one, ast.Attribute)}
     found |= {one.value for one in ast.walk(tree) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
     return frozenset(found)
+
+
+def _calls_by_computed_names(tree: ast.Module) -> bool:
+    """Does the program look attributes up by names that it makes, or list what an object has?"""
+    for one in ast.walk(tree):
+        if not isinstance(one, ast.Call):
+            continue
+        name = one.func.attr if isinstance(one.func, ast.Attribute) else getattr(one.func, "id", "")
+        at = _LOOKUPS.get(name)
+        if at is not None and not all(isinstance(each, ast.Constant) for each in one.args[at : at + 1]):
+            return True
+    return False
 
 
 def _waits(tree: ast.Module) -> Iterator[Found]:

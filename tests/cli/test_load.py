@@ -29,6 +29,21 @@ def slow():
 """
 
 
+FAILING = """
+def raises():
+    raise LookupError("no such meter")
+def text():
+    return "0.5"
+def stuck():
+    import time
+    time.sleep(600)
+calls = []
+def now_and_then():
+    calls.append(1)
+    return 0.1 if len(calls) % 2 else None
+"""
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A folder with load functions of somebody's own."""
@@ -60,6 +75,23 @@ def test_functions_of_ones_own(home: Path, name: str, code: str) -> None:
     ran = run("load", "--function", f"functions:{name}", "--seconds", "3", "--server-version", "1.13.5", "-q", cwd=home)
     assert ran.status == 1
     assert code in ran.out
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("raises", "LookupError: no such meter"),
+        ("text", "'0.5'"),
+        ("stuck", "it did not return within"),
+        ("now_and_then", "None"),
+    ],
+)
+def test_a_function_that_gives_no_number_is_no_health(tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / "functions.py").write_text(FAILING, encoding="utf-8")
+    ran = run("load", "--function", f"functions:{name}", "--seconds", "2", "--server-version", "1.13.5", cwd=tmp_path)
+    assert ran.status == 3, ran.out
+    assert f"functions:{name} gave no number ({why}" in " ".join(ran.out.split())
+    assert "No fault found" not in ran.out
 
 
 def test_the_server_of_the_log_is_the_limits(home: Path) -> None:

@@ -26,6 +26,7 @@ def traps(code: str) -> list[tuple[str, str]]:
         "class A(Agent):\n    async def on_user_message(self, m): ...",
         "class A(agents.Agent):\n    def on_message(self): ...",
         "class Base(Agent): ...\nclass A(Base):\n    def on_transcript(self): ...",
+        "class A(Agent):\n    def on_said(self): ...\ngetattr(agent, 'name', default)",
         "class A(Agent[State]):\n    def on_speech_committed(self): ...",
     ],
 )
@@ -41,6 +42,10 @@ def test_a_hook_that_nothing_calls(code: str) -> None:
         "class A(Agent):\n    def on_said(self): ...\nA().on_said()",
         "class A(Agent):\n    def on_said(self): ...\nsession.on('close', agent.on_said)",
         "class A(Agent):\n    def on_said(self): ...\ngetattr(agent, 'on_said')()",
+        "class A(Agent):\n    def on_said(self): ...\ngetattr(agent, 'on_' + name)()",
+        "class A(Agent):\n    def on_said(self): ...\ngetattr(agent, f'on_{name}', None)",
+        "class A(Agent):\n    def on_said(self): ...\noperator.methodcaller(name)(agent)",
+        "class A(Agent):\n    def on_said(self): ...\nfor one in dir(agent): register(agent, one)",
         "class A(Agent):\n    @function_tool\n    def on_order(self): ...",
         "class A(Agent, Mixin):\n    def on_said(self): ...",
         "class A(Other):\n    def on_said(self): ...",

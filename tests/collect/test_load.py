@@ -217,6 +217,8 @@ def zero():
     return 0
 def nan(worker):
     return math.nan
+def idle(worker):
+    return 0
 def jobs(worker):
     return len(worker.active_jobs) / 8
 def slow():
@@ -247,6 +249,7 @@ async def taken(module: Path, name: str) -> sdk.Function:
     [
         ("zero", 0.0, ""),
         ("nan", None, "nan"),
+        ("idle", 0.0, ""),
         ("jobs", 0.0, ""),
         ("slow", 0.25, ""),
         ("text", None, "'0.5'"),
@@ -260,7 +263,9 @@ def test_a_users_function(
     monkeypatch.chdir(tmp_path)
     found = asyncio.run(taken(tmp_path, name))
     assert found.by == "function"
-    assert found.takes_worker == (name in {"nan", "jobs"})
+    assert found.takes_worker == (name == "jobs"), (
+        "who takes a worker and reads nothing of it is as one that takes none"
+    )
     assert len(found.samples) >= 2
     assert {(one.value, one.error) for one in found.samples} == {(value, error)}
     assert (max(one.took for one in found.samples) >= 0.3) == (name == "slow")

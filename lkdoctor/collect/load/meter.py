@@ -66,10 +66,23 @@ def sdk(home: str) -> None:
         answer(value, time.monotonic() - began - 0.5)
 
 
-def answer(value: object, took: float, error: str = "") -> None:
-    """One sample; what JSON has no number for stands as text."""
+def answer(value: object, took: float, error: str = "", looked: bool = False) -> None:
+    """One sample; what JSON has no number for stands as text. `looked`: the function read something of its worker."""
     number = isinstance(value, (int, float)) and math.isfinite(value)
-    say(at=time.time(), value=value if number else repr(value), took=round(max(took, 0.0), 4), error=error)
+    shown = value if number else repr(value)
+    say(at=time.time(), value=shown, took=round(max(took, 0.0), 4), error=error, looked=looked)
+
+
+class Idle:
+    """A worker without jobs, which tells whether anything of it was read."""
+
+    def __init__(self) -> None:
+        self.active_jobs: list = []  # type: ignore[type-arg]
+        self.looked = False
+
+    def __getattribute__(self, name: str) -> object:
+        object.__setattr__(self, "looked", True)
+        return object.__getattribute__(self, name)
 
 
 def users(named: str) -> None:
@@ -95,16 +108,16 @@ def users(named: str) -> None:
         by="function",
         function=named,
         window=1,
-        takes=bool(takes),
     )
+    worker = Idle()
     while True:
         began = time.monotonic()
         value, failed = None, ""
         try:
-            value = function(types.SimpleNamespace(active_jobs=[])) if takes else function()  # type: ignore[operator]
+            value = function(worker) if takes else function()  # type: ignore[operator]
         except Exception as raised:  # noqa: BLE001 - the same
             failed = "%s: %s" % (type(raised).__name__, raised)
-        answer(value, time.monotonic() - began, failed)
+        answer(value, time.monotonic() - began, failed, object.__getattribute__(worker, "looked"))
         time.sleep(0.5)
 
 

@@ -126,6 +126,7 @@ class Function:
         if "error" in one and "at" not in one:
             self.ended = str(one["error"])
             return
+        self.takes_worker = self.takes_worker or bool(one.get("looked"))
         value = one.get("value")
         number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
         said = str(one.get("error") or ("" if number is not None else value))
@@ -210,7 +211,6 @@ async def _start(named: str, command: list[str], changed: Mapping[str, None]) ->
         raise NoSdkError(f"{named}: {mask(str(head.get('error', head) if isinstance(head, dict) else head))}")
     made.sdk, made.version, made.by = head.get("sdk", ""), str(head.get("version", "")), head.get("by", "sdk")
     made.function, made.monitor = str(head.get("function", "")), str(head.get("monitor", ""))
-    made.takes_worker = bool(head.get("takes"))
     made.divisor, made.window = head.get("divisor"), int(head.get("window", 1))
     made._reading = asyncio.ensure_future(made._read())
     # What the function prints there must not fill the pipe and stop it.
