@@ -276,7 +276,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     `gaps` is what was asked for and could not be learned; `reminders` what of `lkdoctor.toml` has ended; `credentials` says
     where url, key and secret came from, never what they are. `probes`, `talks` (watched rooms), `tokens`, `load` and
-    `endpoints` are as their checks see them. `markers` are the application's own lines, a row a job.
+    `endpoints` are as their checks see them. `containers` are those that run a worker now. `markers` are the application's own lines, a row a job.
     """
 
     schema: Literal["lkdoctor.report/v1"] = SCHEMA
@@ -305,6 +305,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     tokens: list[ShownToken] = []
     load: list[dict[str, Any]] = []
     endpoints: list[dict[str, Any]] = []
+    containers: list[dict[str, Any]] = []
     markers: list[dict[str, Any]] = []
 
 

@@ -15,8 +15,8 @@ from lkdoctor.dispatch.load import LoadReading
 from lkdoctor.dispatch.model import Stories
 from lkdoctor.dispatch.worker_http import SILENT, WorkerEndpoint
 from lkdoctor.redact import Redactor
+from lkdoctor.report import containers, talks, tokens
 from lkdoctor.report import json_v1 as doc
-from lkdoctor.report import talks, tokens
 from lkdoctor.report.screen import Screen
 
 _WORDS: Final = {
@@ -36,8 +36,9 @@ def sections(stories: Stories, url: str, redactor: Redactor) -> dict[str, Any]:
     readings = stories.facts.get(LoadReading, [])
     watched = talks.documents(stories.facts)
     endpoints = stories.facts.get(WorkerEndpoint, [])
+    placed = containers.rows(stories)
     told_more = stories.server or stories.steps or stories.probes or stories.tokens
-    if not (url or told_more or readings or watched or endpoints):
+    if not (url or told_more or readings or watched or endpoints or placed):
         return {}
     told = stories.server
     server = doc.Server(**redactor.mask_all(asdict(told))) if told else doc.Server(redactor.mask(url)) if url else None
@@ -48,6 +49,7 @@ def sections(stories: Stories, url: str, redactor: Redactor) -> dict[str, Any]:
         "load": [_reading(one, stories, redactor) for one in readings],
         "talks": redactor.mask_all(watched),
         "endpoints": [redactor.mask_all(_plain(one)) for one in endpoints],
+        "containers": redactor.mask_all(placed),
         "tokens": [tokens.shown(one, tokens.version_of(one, stories), redactor) for one in stories.tokens],
     }
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from lkdoctor.report import live, load, markers, probes, talks, tokens
+from lkdoctor.report import containers, live, load, markers, probes, talks, tokens
 from lkdoctor.report.json_v1 import Dispatch, Finding, Fix, Proof, Question, Report
 from lkdoctor.report.many import bare
 from lkdoctor.report.roster import worker_table
@@ -288,6 +288,7 @@ class Text:
         report = self.report
         return [
             live.server(report.server, report.credentials, self.screen, {one.server_version for one in report.sources}),
+            containers.lines(report.containers, self.screen),
             live.endpoints(report.endpoints, self.screen),
             live.connection(report.connection, self.screen, verbose=self.verbose),
             probes.lines(self.screen, report.probes),

@@ -108,3 +108,15 @@ def test_every_recorded_walk_is_told(folder: Path) -> None:
     failed = any(not one.ok for one in found.connection)
     assert ("FAILED" in shown) == any(not one.ok and one.trouble != "not-tried" for one in found.connection)
     assert failed or "-v shows each step" in shown
+
+
+def test_each_job_leads_to_the_container_of_its_worker() -> None:
+    (folder,) = (one for one in CASES if one.name == "containers-two-projects")
+    found = report_of(folder)
+    placed = {one["name"]: one for one in found.containers}
+    assert set(placed) == {"staging-agent-1", "production-agent-1"}
+    for one in found.dispatches:
+        assert [name for name, each in placed.items() if one.room in each["rooms"]] == [
+            name for name, each in placed.items() if each["worker_id"] == one.worker_id
+        ]
+    assert sum(one["jobs"] for one in placed.values()) == len(found.dispatches) == 4
