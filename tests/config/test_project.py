@@ -159,7 +159,7 @@ def test_a_dockerfile_gives_its_last_stage() -> None:
         "LIVEKIT_AGENT_NAME": "a b", "A": "1", "B": "$V", "OLD": "form",
     }  # fmt: skip
     assert env["X"].missing == ("Y",)
-    assert stage.all_command()[0] == ["python", "agent.py", "start"]
+    assert stage.start()[:2] == ([], ["python", "agent.py", "start"])
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ class Stage:
     name: str = ""
     env: dict[str, Variable] = field(default_factory=dict)
     args: dict[str, str | None] = field(default_factory=dict)
-    command: list[str] = field(default_factory=list)
-    entrypoint: list[str] = field(default_factory=list)
+    command: list[str] | None = None  # None: the parent's
+    entrypoint: list[str] | None = None
     command_line: int = 0
     parent: Stage | None = None
 
@@ -33,18 +33,20 @@ class Stage:
         """Its variables over those of the stages it is built from."""
         return {**(self.parent.all_env() if self.parent else {}), **self.env}
 
-    def all_command(self) -> tuple[list[str], int]:
-        """Entrypoint and command together, with the line."""
-        parent = self.parent.all_command() if self.parent and not (self.command or self.entrypoint) else ([], 0)
-        return ([*self.entrypoint, *self.command], self.command_line) if self.command or self.entrypoint else parent
+    def start(self) -> tuple[list[str], list[str], int]:
+        """Entrypoint, command, and the line of the later one. An entrypoint of its own drops the command of its parent."""
+        entrypoint, command, line = self.parent.start() if self.parent else ([], [], 0)
+        if self.entrypoint is not None:
+            entrypoint, command = self.entrypoint, []
+        return entrypoint, command if self.command is None else self.command, self.command_line or line
 
 
 def read_dockerfile(
-    text: str, file: str, target: str = "", build_args: Mapping[str, str] | None = None
+    text: str, file: str, target: str = "", build_args: Mapping[str, str | None] | None = None
 ) -> Stage | None:
     """The stage that becomes the image; None when the file has none of that name.
 
-    What depends on an `ARG` without a value is not known.
+    What depends on an `ARG` without a value is not known; one that `build_args` give as None has a value that is not known.
     """
     stages: list[Stage] = []
     before: dict[str, str | None] = {}

@@ -12,6 +12,7 @@ from lkdoctor.collect.config.compose import DEFAULTS, UNREADABLE, Resolved, over
 from lkdoctor.collect.config.env_files import lookup_in, read_variables
 from lkdoctor.collect.config.files import Files, beside, of_zip
 from lkdoctor.collect.config.livekit_yaml import looks_like_livekit, read_livekit_yaml
+from lkdoctor.collect.config.nodes import Node
 from lkdoctor.collect.config.programs import read_program
 from lkdoctor.collect.config.services import TOKENS, Reader, program_settings, setting, shown, told_value
 from lkdoctor.collect.extras import Extra
@@ -90,10 +91,15 @@ def read_project(
             else:
                 note(file).notes.append(told)
         for service, file in reader.server_files:
-            if file and (text := files.read(file)) is not None and all(file != one.name for one, _ in inputs):
+            if (text := files.read(file)) is not None and all(file != one.name for one, _ in inputs):
                 settings, wrong = read_livekit_yaml(text, file, service)
                 found += settings
                 note(file).unusable = wrong
+        for service, body in reader.server_texts:
+            settings, wrong = read_livekit_yaml(body.text or "", "LIVEKIT_CONFIG", service)
+            found += _moved(settings, body, files)
+            if wrong:
+                note(body.file).unusable = f"line {body.line}: {wrong}"
     for unread in [one for one in composes if one not in notes]:
         note(unread).notes.append("is read only when it is named: Compose does not look at it by itself")
     for one, kind in inputs:
@@ -113,6 +119,22 @@ def read_project(
         gathered.quote(fact.place, fact.told(), fact.line or None)
         gathered.add(fact)
     gathered.notes += notes.values()
+
+
+def _moved(settings: Sequence[Setting], body: Node, files: Files) -> list[Setting]:
+    """Settings of a text that stands in another file, at their places in that one."""
+    lines = (files.read(body.file) or "").splitlines()
+    block = lines[body.line - 1 :][:1]
+    if block and block[0][body.column - 1 :].startswith("|"):
+        first = next((line for line in lines[body.line :] if line.strip()), "")
+        down, right = body.line, len(first) - len(first.lstrip())
+    else:
+        down, right = body.line - 1, body.column - 1 + body.quoted
+    return [
+        setting(one.scope, one.service, one.key, one.value if one.known else None,
+                (body.file, one.line + down, one.column + right), one.why)
+        for one in settings
+    ]  # fmt: skip
 
 
 def _projects(composes: Sequence[str], chosen: Sequence[str], files: Files) -> list[list[str]]:

@@ -26,9 +26,11 @@ from lkdoctor.redact import of_this_run
 SHOWN: Final = frozenset({NAME, OVERRIDE, DEPLOYMENT, URL, "NUM_CPUS", "LIVEKIT_DEV_MODE"})
 TOKENS: Final = frozenset({KEY, SECRET})
 _NAMED: Final = re.compile(r"(?:[A-Z0-9]+_)*AGENT_NAME$")
-_USER: Final = re.compile(r"(?P<scheme>[a-z]+://)[^/@\s]*@")
+_USER: Final = re.compile(r"(?P<scheme>[a-z]+://)[^/@\s]*@", re.IGNORECASE)
+_QUERY: Final = re.compile(r"(?P<address>[a-z]+://[^\s?#]*)[?#].*", re.IGNORECASE | re.DOTALL)
 _MODES: Final = frozenset({"start", "dev", "console", "connect", "download-files"})
 _SCRIPT: Final = re.compile(r"[\w./-]+\.(?:py|js|ts|mjs|cjs|mts|cts)$")
+_MODULE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _SERVER_IMAGE: Final = re.compile(r"(?:^|/)livekit/livekit-server(?::v?(?P<tag>[\w.-]+))?(?:@sha256:\w+)?$")
 _REWRITTEN: Final = re.compile(r"0[0-7]+|0[xob][0-9a-fA-F_]+|[-+]?\d+\.\d*0|[-+]?[\d.]+[eE][-+]?\d+")
 _LONGEST: Final = 120
@@ -40,10 +42,10 @@ def shown(name: str) -> bool:
 
 
 def told_value(name: str, value: str) -> str:
-    """The value as it may be told: a token for a key or a secret, an address without its password."""
+    """The value as it may be told: a token for a key or a secret, an address without user, password and query."""
     if name in TOKENS:  # without exception: whether a secret is only a template's word is told beside it
         return of_this_run().token(value) if value else ""
-    return of_this_run().mask(_USER.sub(r"\g<scheme>", value))[:_LONGEST]
+    return of_this_run().mask(_QUERY.sub(r"\g<address>", _USER.sub(r"\g<scheme>", value)))[:_LONGEST]
 
 
 @dataclass(slots=True)
@@ -58,6 +60,8 @@ class Reader:
     notes: list[tuple[str, int, str]] = field(default_factory=list)
     programs: set[str] = field(default_factory=set)  # files that a service runs
     server_files: list[tuple[str, str]] = field(default_factory=list)  # livekit.yaml files that a server service mounts
+
+    server_texts: list[tuple[str, Node]] = field(default_factory=list)  # livekit.yaml as a variable of a server service
 
     def read(self) -> None:
         """All services."""
@@ -117,6 +121,13 @@ class Reader:
             "" if known else f"the image's tag is {tag or 'latest'!r}",
         )
         words = self._words(node.get("command"))
+        body = node.get("environment", "LIVEKIT_CONFIG")
+        if body is not None and self.resolved.open_of(body):
+            self.notes.append(
+                (body.file, body.line, f"LIVEKIT_CONFIG is {self._why(self.resolved.open_of(body))}; not read")
+            )
+        elif body is not None and body.text:
+            self.server_texts.append((name, body))
         if "--dev" in words:
             self._add(name, "server.dev", node.get("command") or node, "true")
         inside = next((words[at + 1] for at, one in enumerate(words[:-1]) if one == "--config"), "")
@@ -124,10 +135,6 @@ class Reader:
             source, target = self._mount(volume)
             if source and (target == inside or (not inside and re.search(r"\.ya?ml$", target))):
                 self.server_files.append((name, join(self._folder(volume.file), source)))
-        body = node.get("environment", "LIVEKIT_CONFIG")
-        if body is not None and body.text:
-            self.server_files.append((name, ""))
-            self._add(name, "server.config", body, "")
 
     @staticmethod
     def _mount(volume: Node) -> tuple[str, str]:
@@ -157,8 +164,20 @@ class Reader:
         if text is None:
             return None, folder
         target = build.get("target")
-        args = {key: value.text or "" for key, value in (build.get("args") or build).map.items() if build.get("args")}
-        return read_dockerfile(text, file, (target.text if target is not None else None) or "", args), folder
+        args = build.get("args")
+        given = {} if args is None else self._build_args(args)
+        return read_dockerfile(text, file, (target.text if target is not None else None) or "", given), folder
+
+    def _build_args(self, args: Node) -> dict[str, str | None]:
+        """What Compose gives to the build; None where that is not known."""
+        return {
+            key: None
+            if self.resolved.open_of(value)
+            else value.text
+            if value.value is not None
+            else self._outside(key)[0]
+            for key, value in args.map.items()
+        }
 
     def _variables(self, name: str, node: Node, stage: Stage | None) -> None:
         final: dict[str, tuple[Variable | Node, str | None, str]] = {}
@@ -247,13 +266,14 @@ class Reader:
             return (node.text or "").split()
 
     def _start(self, name: str, node: Node, stage: Stage | None, folder: str | None) -> None:
-        command, entrypoint = node.get("command"), node.get("entrypoint")
-        words = [*self._words(entrypoint), *self._words(command)]
+        command, entrypoint = (self._given(node.get(one)) for one in ("command", "entrypoint"))
         line: Node | tuple[str, int, int] | None = command or entrypoint
-        if stage is not None and command is None:
-            own, number = stage.all_command()
-            words = [*self._words(entrypoint), *(own if entrypoint is None else [])]
-            line = line or (self._dockerfile_of(node), number, 1)
+        first, rest, number = stage.start() if stage is not None else ([], [], 0)
+        if entrypoint is not None:  # drops the image's command, too
+            first, rest = self._words(entrypoint), []
+        words = [*first, *(rest if command is None else self._words(command))]
+        if line is None and words:
+            line = (self._dockerfile_of(node), number, 1)
         if len(words) == 3 and words[0] in {"sh", "bash", "/bin/sh", "/bin/bash"} and words[1].startswith("-"):
             words = words[2].split()
         if line is None:
@@ -261,9 +281,14 @@ class Reader:
         mode = next((one for one in reversed(words) if one in _MODES), "")
         if mode:
             self._add(name, "mode", line, mode)
-        for word in words:
-            if _SCRIPT.search(word) and folder is not None:
-                self._program(name, folder, word)
+        for places in _programs_of(words):
+            if folder is not None:
+                self._program(name, folder, places)
+
+    @staticmethod
+    def _given(node: Node | None) -> Node | None:
+        """Null is the same as absent."""
+        return None if node is None or node.value is None else node
 
     def _dockerfile_of(self, node: Node) -> str:
         build = node.get("build")
@@ -271,17 +296,31 @@ class Reader:
         chosen = None if build is None else build.get("dockerfile")
         return join(join(self._folder(node.file), context), (chosen.text if chosen else None) or "Dockerfile")
 
-    def _program(self, name: str, folder: str, script: str) -> None:
-        """The program in the build context: by its path there, else by the end of its path in the image."""
-        parts = [one for one in script.split("/") if one not in {"", "."}]
-        for start in range(len(parts)):
-            for file in _sources(join(folder, "/".join(parts[start:]))):
+    def _program(self, name: str, folder: str, places: list[str]) -> None:
+        """The program in the build context, at the first of these places that has one."""
+        for place in places:
+            for file in _sources(join(folder, place)):
                 text = self.files.read(file)
                 program = None if text is None else read_program(text, file)
                 if program is not None:
                     self.programs.add(file)
                     self.settings += program_settings(name, file, program)
                     return
+
+
+def _programs_of(words: list[str]) -> Iterator[list[str]]:
+    """For each program that a command names, where in the build context it may be.
+
+    A script: at its path there, else at the end of its path in the image. A module (`-m app.agent`): in a file or a folder of
+    its name, there or in `src`.
+    """
+    for before, word in zip(["", *words], words, strict=False):
+        if before == "-m" and _MODULE.fullmatch(word):
+            path = word.replace(".", "/")
+            yield [f"{root}{path}{end}" for root in ("", "src/") for end in (".py", "/__main__.py")]
+        elif _SCRIPT.search(word):
+            parts = [one for one in word.split("/") if one not in {"", "."}]
+            yield ["/".join(parts[start:]) for start in range(len(parts))]
 
 
 def _sources(file: str) -> tuple[str, ...]:

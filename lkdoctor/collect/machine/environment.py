@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from lkdoctor.collect.config.services import told_value
 from lkdoctor.redact import mask, of_this_run
 
 #: What decides whom a worker serves, where, and how much it takes on.
@@ -34,7 +35,7 @@ def allowed(environment: Mapping[str, str]) -> dict[str, str]:
             redactor.add(value)  # where it stands elsewhere, it is masked too
             kept[name] = redactor.token(value) if value else ""
         elif name in PLAIN:
-            kept[name] = mask(value)
+            kept[name] = told_value(name, value)  # in the form in which files are told, so that equal values read equal
     return kept
 
 
