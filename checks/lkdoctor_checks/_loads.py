@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from lkdoctor.dispatch.addresses import on_cloud
 from lkdoctor.dispatch.facts import Place
+from lkdoctor.dispatch.intentions import PlannedServer
 from lkdoctor.dispatch.load import WINDOW, LoadReading
 from lkdoctor.dispatch.load_rules import Limit, limit_of
 from lkdoctor.dispatch.model import Dispatch, Outcome
@@ -28,7 +30,8 @@ def limit(one: LoadReading, evidence: Evidence) -> Limit | None:
     """The limit of the server that judges this reading; None on LiveKit Cloud, whose limits are not known."""
     server = evidence.probes.server
     measured = next((run.refused_load for run in evidence.probes if run.refused_load is not None), None)
-    if measured is None and (one.cloud or (server is not None and server.is_cloud)):
+    planned = not version(one, evidence) and any(on_cloud(each.url) for each in evidence.facts_of(PlannedServer))
+    if measured is None and (one.cloud or planned or (server is not None and server.is_cloud)):
         return None
     return limit_of(version(one, evidence) or None, one.target_load, measured)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from lkdoctor.dispatch.addresses import host_of, is_loopback
 from lkdoctor.dispatch.plan import Plan
 from lkdoctor.dispatch.project import Service
 from lkdoctor.dispatch.settings import KEY, SECRET, URL, Setting
@@ -15,7 +15,8 @@ from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _plan
 
 THREE = (URL, KEY, SECRET)
-_LOCAL = re.compile(r"^\w+://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?(/|$)")
+_OWN_NETWORK = frozenset({None, "", "bridge", "default"})  # `host`, `service:x`, `container:x`: localhost is shared
+_OF_THE_MACHINE = "host.docker.internal"
 
 
 @check(WORKER_ENV)
@@ -32,20 +33,21 @@ def worker_env(settings: Facts[Setting], evidence: Evidence) -> Iterator[Finding
     templates, as `your-api-key`, `changeme`, `wss://your-project.livekit.cloud`) that livekit.yaml does not hold; an address on `localhost`
     inside a container that has its own network; some of the three set and another nowhere, while the service reads no file
     that is out of view (medium confidence: the image may bring it); an `env_file` that is required and absent, over which Compose
-    refuses to start; a key that no livekit.yaml in view has, or another secret for it; two services with one key and
-    two secrets. Keys and secrets are compared by tokens and never shown. Values that a file computes are not judged.
+    refuses to start; a key that no livekit.yaml in view has, or another secret for it, where the URL is that server's (the
+    name of its service, or this machine); two services with one key and two secrets. Keys and secrets are compared by tokens and never shown. Values that a file computes are not judged.
 
     ## How to fix
     Correct the value in the place that is named, then start the service anew with `docker compose up -d
     --force-recreate`: a restart keeps the old environment.
 
     ## When it is not a problem
-    A program that sets the three by itself, or loads a `.env` file from its image. In `network_mode: host` the address
-    `localhost` is right.
+    A program that sets the three by itself, or loads a `.env` file from its image. In `network_mode: host`, `service:NAME` or
+    `container:NAME` the address `localhost` may be right. Of a service that shows neither a worker's program nor its mode (`start`, `dev`)
+    nothing is said: a backend that makes tokens has the same variables.
     """
     del settings
     plan = _plan.plan_of(evidence)
-    workers = list(plan.project.workers())
+    workers = [one for one in plan.project.workers() if one.is_shown]
     held = {one.value for one in (*plan.project.server.keys, *plan.project.server.secrets)}
     for one in workers:
         yield from _files(one)
@@ -75,13 +77,19 @@ def _values(one: Service, held: set[str]) -> Iterator[Finding]:
         if not _real(found, held):
             what = "is empty" if not found.value else "is still a placeholder"
             yield _finding(one, found, f"has {name}, which {what} ({found.where})", f"Set {name} in {found.where}.")
-        elif name == URL and _LOCAL.match(found.value) and one.get("service") and one.text("network_mode") != "host":
+        elif name == URL and is_loopback(host_of(found.value)) and one.get("service") and _has_own_network(one):
             yield _finding(
                 one,
                 found,
                 f"connects to {found.value} ({found.where}), which inside of its container is the container itself",
                 "Use the name of the server's service (`ws://livekit:7880`), or an address that the container can reach.",
             )
+
+
+def _has_own_network(one: Service) -> bool:
+    """Is `localhost` nothing but the container? Not where the network is the host's, or another service's or container's."""
+    mode = one.get("network_mode")
+    return mode is None or (mode.known and mode.value in _OWN_NETWORK)
 
 
 def _missing(one: Service) -> Iterator[Finding]:
@@ -103,7 +111,7 @@ def _missing(one: Service) -> Iterator[Finding]:
 def _against_server(one: Service, plan: Plan, held: set[str]) -> Iterator[Finding]:
     server = plan.project.server
     key, secret = one.get(f"env.{KEY}"), one.get(f"env.{SECRET}")
-    if not server.keys or key is None or not _real(key, held):
+    if not server.keys or key is None or not _real(key, held) or not _meant(one, plan):
         return
     pairs = {name.value: value for name, value in zip(server.keys, server.secrets, strict=False)}
     if key.value not in pairs:
@@ -113,7 +121,7 @@ def _against_server(one: Service, plan: Plan, held: set[str]) -> Iterator[Findin
             f"has an API key ({key.where}) that {server.keys[0].file} does not hold",
             f"Use a key of {server.keys[0].file}, or add this one under its `keys`.",
             more=server.keys[0],
-            confidence=Confidence.MEDIUM,  # the worker may be meant for another server
+            confidence=Confidence.MEDIUM,  # the server may have keys of another file
         )
     elif secret is not None and _real(secret, held) and secret.value != pairs[key.value].value:
         yield _finding(
@@ -123,6 +131,18 @@ def _against_server(one: Service, plan: Plan, held: set[str]) -> Iterator[Findin
             f"Write the same secret in {secret.where} and in {pairs[key.value].where}.",
             more=pairs[key.value],
         )
+
+
+def _meant(one: Service, plan: Plan) -> bool:
+    """Does the worker's URL point to the server of livekit.yaml? LiveKit Cloud and hosts elsewhere have keys of their own."""
+    if plan.project.server.dev:  # it has `devkey` as well, whatever the file says
+        return False
+    host = host_of(one.url or "")
+    if is_loopback(host) or host == _OF_THE_MACHINE:
+        return True
+    if plan.project.server.services:
+        return host in plan.project.server.services
+    return bool(host) and "." not in host and ":" not in host  # a name of the project's own network
 
 
 def _two_secrets(workers: list[Service], held: set[str]) -> Iterator[Finding]:

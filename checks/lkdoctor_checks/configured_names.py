@@ -39,6 +39,8 @@ def compose_same_name(settings: Facts[Setting], evidence: Evidence) -> Iterator[
     same, and one `docker compose up` starts both: services of different profiles are alternatives. It is a warning when
     they are different programs, or when lkdoctor.toml plans fewer workers of the name than the files start; else it is
     worth knowing. A name that is computed, or that stands in an image which is not built here, is not known.
+    A service that shows neither a worker's program nor its mode (`start`, `dev`) is not counted: a backend that makes tokens
+    has the same variables.
 
     ## How to fix
     Give each service a name of its own, and ask for that name where the agent is dispatched. `lkdoctor fix --dry-run`
@@ -84,7 +86,7 @@ def _shared(plan: Plan) -> Iterator[tuple[str, list[Service]]]:
     """Names that two services or more register under, of one type and deployment, started together."""
     groups: dict[tuple[str, str, str], list[Service]] = {}
     for one in plan.project.workers():
-        name = one.agent_name.value
+        name = one.agent_name.value if one.is_shown else None
         if name is not None and one.job_type is not None and one.deployment is not None and one.get("service"):
             groups.setdefault((name, one.job_type, one.deployment), []).append(one)
     for (name, _, _), group in sorted(groups.items()):

@@ -56,7 +56,8 @@ _SETTING = {JOB_TYPE_MISMATCH: "code.type", DEPLOYMENT_ISOLATED: f"env.{DEPLOYME
 def foreseen_by_files(settings: Facts[Setting], evidence: Evidence) -> Iterator[Finding | Inconclusive]:
     """From configuration files: the agents that the sample tokens and lkdoctor.toml ask for are played against the workers that
     the files configure, by the rules of the server's version (of all versions that were run, where it is not known). A
-    name, type or deployment that a program computes is not known, and then nothing is claimed of it."""
+    name, type or deployment that a program computes is not known, and then nothing is claimed of it. Of LiveKit Cloud, which
+    runs another dispatcher, only a name that no worker in view has is told."""
     del settings
     plan = _plan.plan_of(evidence)
     if any(plan.project.workers()):
@@ -76,7 +77,7 @@ def judge(plan: Plan, evidence: Evidence) -> Iterator[Finding | Inconclusive]:
             (version, one) for version, one in zip(versions, results, strict=True) if one is not None and one.fails
         ]
         key = (wish.name, wish.deployment, "".join(sorted({str(sorted(one.outcomes)) for _, one in failed})))
-        if not failed or key in done:
+        if not failed or key in done or (plan.cloud and not _by_name(failed[0][1], workers)):
             continue
         done.add(key)
         sure = len(failed) == len(versions)
@@ -98,6 +99,12 @@ def _samples(plan: Plan, evidence: Evidence) -> list[Wish]:
             place = token.at("roomConfig")
             found.append(Wish(wanted.agent_name, wanted.deployment, "sample", f"token:{room}", token.where, place))
     return found
+
+
+def _by_name(one: Foreseen, workers: Sequence[PlannedWorker]) -> bool:
+    """Does it fail for the name alone? Only so much is claimed of LiveKit Cloud, whose dispatcher is another one."""
+    served = any(each.agent_name == one.wish.name for each in workers)
+    return bool(one.wish.name) and one.outcomes == {Outcome.NAME_NOT_SERVED} and not served
 
 
 def _told(
@@ -132,14 +139,15 @@ def _told(
     code, why, fix = _cause(outcome, wish, plan, workers, mine)
     asked = list(dict.fromkeys(f"{BY[each.way]} ({each.where})" for each in same[:3]))
     ask = "asks" if len(asked) == 1 else "ask"
-    said = f" The server will say {SERVER_SAYS[outcome]}." if outcome in SERVER_SAYS and wish.name else ""
-    only = "" if sure else f" (livekit-server {', '.join(versions)})"
+    told = outcome in SERVER_SAYS and wish.name and not plan.cloud
+    said = f" The server will say {SERVER_SAYS[outcome]}." if told else ""
+    only = "" if sure or plan.cloud else f" (livekit-server {', '.join(versions)})"
     yield Finding(
         code,
         subject,
         f"{words.quoted(wish.name)} will not come: {' and '.join(asked)} {ask} for it, and {why}{only}.{said}",
         Severity.ERROR if sure or versions[0] == _newest() else Severity.WARNING,
-        Confidence.HIGH if sure else Confidence.MEDIUM,
+        Confidence.HIGH if sure and not plan.cloud else Confidence.MEDIUM,
         {
             "agent_name": wish.name,
             "outcome": outcome.value,
@@ -257,7 +265,7 @@ def _ignored(wish: Wish, plan: Plan) -> Finding:
 
 
 def _limit_zero(plan: Plan, versions: Sequence[str], wishes: Sequence[Wish]) -> Iterator[Finding]:
-    if plan.target_load != 0 or not wishes:
+    if plan.target_load != 0 or not wishes or plan.cloud:
         return
     setting = plan.project.server.settings.get("agents.target_load")
     if all(rules.since(one, (1, 11, 0)) is False for one in versions):

@@ -19,9 +19,10 @@ from lkdoctor_checks import _words as words
 def fixed_room(rooms: Facts[PlannedRoom], evidence: Evidence) -> Iterator[Finding | Inconclusive]:
     """From lkdoctor.toml: a room with a fixed name gets its agent by the token alone. A token's agents are read only by the
     join that makes the room; whoever comes back within the departure time (20 s unless set), or while somebody else is
-    there, brings no agent, and one that has left is not brought back (seen on 1.8.4 to 1.13.5)."""
+    there, brings no agent, and one that has left is not brought back (seen on 1.8.4 to 1.13.5; not claimed of LiveKit
+    Cloud)."""
     plan = _plan.plan_of(evidence)
-    for room in rooms:
+    for room in () if plan.cloud else rooms:
         lost = [
             one
             for name in dict.fromkeys(room.agents)
@@ -86,10 +87,11 @@ def token_without_planned_agent(
 @check(THRESHOLD_ABOVE_LIMIT)
 def planned_threshold(agents: Facts[PlannedAgent], evidence: Evidence) -> Iterator[Finding | Inconclusive]:
     """From lkdoctor.toml: the load threshold that it says the workers set is above the limit of the server's version, or
-    above `agents.target_load`. The server refuses such a worker without a word while it calls itself available."""
+    above `agents.target_load`. The server refuses such a worker without a word while it calls itself available. LiveKit
+    Cloud's limits are not known, and nothing is claimed of them."""
     plan = _plan.plan_of(evidence)
     for one in agents:
         threshold = one.threshold
         known = _plan.limits(plan, evidence)
-        if threshold is not None and known and threshold > known[0][0]:
+        if threshold is not None and not plan.cloud and known and threshold > known[0][0]:
             yield _plan.above_limit(Subject("agent", agent_name=one.name), threshold, known, one.where, one.place)

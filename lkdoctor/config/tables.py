@@ -23,7 +23,13 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class Server(Table, frozen=True):
     """`[server]`: the LiveKit server that the agents register with."""
 
-    url: Annotated[str, Meta(description="Its address, `ws://` or `wss://`. Nothing is asked because of it.")] = ""
+    url: Annotated[
+        str,
+        Meta(
+            description="Its address, `ws://` or `wss://`. Nothing is asked because of it. Of LiveKit Cloud (`*.livekit.cloud`) "
+            "only names are foreseen: its dispatcher is another one."
+        ),
+    ] = ""
     version: Annotated[
         str,
         Meta(

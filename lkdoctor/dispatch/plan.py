@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from lkdoctor.dispatch import rules
+from lkdoctor.dispatch.addresses import on_cloud
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.intentions import PlannedAgent, PlannedRoom, PlannedServer
 from lkdoctor.dispatch.model import Outcome
@@ -68,6 +69,12 @@ class Plan:
         found = self.project.server.number("agents.target_load")
         return found if found is not None or self.server is None else self.server.target_load
 
+    @property
+    def cloud(self) -> bool:
+        """Are the workers meant for LiveKit Cloud? By their own URLs, else by the plan's."""
+        known = [one.url for one in self.project.workers() if one.url]
+        return all(map(on_cloud, known)) if known else self.server is not None and on_cloud(self.server.url)
+
     def agent(self, name: str) -> PlannedAgent | None:
         """What the plan says of this name."""
         return next((one for one in self.agents if one.name == name), None)
@@ -118,8 +125,17 @@ def wishes_of(plan: Plan) -> list[Wish]:
     return found
 
 
+def on_demand(plan: Plan, name: str, workers: Iterable[PlannedWorker]) -> bool:
+    """Is the agent's worker started when it is needed (`workers = 0`), by something that is not in view?"""
+    agent = plan.agent(name)
+    return agent is not None and agent.workers == 0 and all(one.agent_name != name for one in workers)
+
+
 def foresee(plan: Plan, wishes: Iterable[Wish], workers: Sequence[PlannedWorker], version: str) -> list[Foreseen]:
-    """What this server will do with each wish; those of one room are played together, in the order of its making."""
+    """What this server will do with each wish; those of one room are played together, in the order of its making.
+
+    Whether a worker that is started on demand will be there is not foreseen; that nobody reads the wish for it is.
+    """
     rooms = {one.called: one for one in plan.rooms}
     groups: dict[str, list[Wish]] = {}
     alone: list[Wish] = []
@@ -133,7 +149,7 @@ def foresee(plan: Plan, wishes: Iterable[Wish], workers: Sequence[PlannedWorker]
         found += _play(rooms[name], group, workers, version, plan.target_load)
     for wish in alone:
         found += _play(PlannedRoom(name=wish.room, agents=(wish.name,)), [wish], workers, version, plan.target_load)
-    return found
+    return [one for one in found if one.ignored or not on_demand(plan, one.wish.name, workers)]
 
 
 def _play(

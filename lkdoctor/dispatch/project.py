@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from lkdoctor.dispatch.rules import JT_ROOM
-from lkdoctor.dispatch.settings import DEPLOYMENT, NAME, OVERRIDE, Setting
+from lkdoctor.dispatch.settings import DEPLOYMENT, NAME, OVERRIDE, URL, Setting
 
 #: How a program is started that registers no worker, or waits for no dispatch.
 _NO_WORKER = frozenset({"console", "connect", "download-files"})
@@ -67,6 +67,17 @@ class Service:
             return True
         named = any(key.startswith("env.") and key.endswith("AGENT_NAME") for key in self.settings)
         return named and self.text("mode") is not None
+
+    @property
+    def is_shown(self) -> bool:
+        """Is there more to show a worker than a variable? A backend that makes tokens needs the agent's name as well."""
+        return self.get("code.sdk") is not None or self.text("mode") is not None
+
+    @property
+    def url(self) -> str | None:
+        """The server that it connects to: the program's own word, else the environment's; None when it is not known."""
+        own = self.get("code.url")
+        return self.text(f"env.{URL}") if own is None else own.value or None if own.known else None
 
     @property
     def replicas(self) -> int | None:
@@ -156,6 +167,7 @@ class Server:
     presets: list[Setting] = field(default_factory=list)
     replicas: Setting | None = None
     dev: bool = False
+    services: set[str] = field(default_factory=set)  # of Compose, that run it: their names are its hosts
 
     def number(self, key: str) -> float | None:
         """A number of livekit.yaml; None when it is absent or none."""
@@ -195,6 +207,7 @@ def project_of(settings: Iterable[Setting]) -> Project:
     for name, service in services.items():
         service.profiles = frozenset(profiles.get(name, ()))
         if name in servers and name:
+            project.server.services.add(name)
             project.server.replicas = service.get("replicas")
             continue
         if service.get("service") is None:  # a program beside `.env`: that is its environment

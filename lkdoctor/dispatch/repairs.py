@@ -59,7 +59,7 @@ def plain(name: str) -> str:
 def _shared(plan: Plan, services: list[Service]) -> list[Repair]:
     groups: dict[tuple[str, str | None, str | None], list[Service]] = {}
     for one in services:
-        if one.agent_name.value:
+        if one.agent_name.value and one.is_shown:
             groups.setdefault((one.agent_name.value, one.job_type, one.deployment), []).append(one)
     used = {one.agent_name.value for one in services} | {one.name for one in plan.agents}
     found: list[Repair] = []

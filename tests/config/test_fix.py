@@ -100,7 +100,12 @@ def test_undo_refuses_a_file_that_was_changed_since(tmp_path: Path) -> None:
     [
         ("lkdoctor.toml", 'dispatched_by = "token"\n', "", 'who asks for "inbound" is not in view'),
         ("staging.py", "rtc_session()", 'rtc_session(agent_name="inbound")', "the program itself names the agent"),
-        ("docker-compose.yml", "command: python staging.py start", "command: run", "is not in view"),
+        (
+            "docker-compose.yml",
+            "command: python staging.py start",
+            "command: python elsewhere.py start",
+            "is not in view",
+        ),
         ("docker-compose.yml", "  inbound:\n", "  production:\n", 'which service is to keep "inbound" is not said'),
     ],
 )

@@ -53,3 +53,15 @@ def test_what_the_log_lacks_is_told(tmp_path: Path, plan: str, said: str) -> Non
 def test_how_the_agent_looks_in_the_room(tmp_path: Path, look: str, said: str | None) -> None:
     found = told(tmp_path, "listed-healthy-call", f'[[agents]]\nname = "inbound-agent"\n{look}\n')
     assert (said is None and not found) or (said is not None and len(found) == 1 and said in found[0]), found
+
+
+@pytest.mark.parametrize(
+    ("url", "codes"), [("wss://livekit.example.com", ["LKD401"]), ("wss://acme.livekit.cloud", [])]
+)
+def test_a_measured_load_is_not_held_against_a_limit_of_livekit_cloud(
+    tmp_path: Path, url: str, codes: list[str]
+) -> None:
+    shutil.copy(case("load-machine-busy-dev") / "load.jsonl", tmp_path)
+    (tmp_path / "lkdoctor.toml").write_text(f'[server]\nurl = "{url}"\n[[agents]]\nname = "inbound-agent"\n', "utf-8")
+    found = json.loads(call("check", tmp_path, "--format", "json").stdout)
+    assert [one["code"] for one in found["findings"]] == codes

@@ -183,6 +183,39 @@ def test_the_name_in_a_program(name: str, text: str, value: str | None, variable
     assert (said.value, said.variable) == (value, variable)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "key"),
+    [
+        ("a.py", "opts = WorkerOptions(entrypoint_fnc=run)\nopts.agent_name = 'desk'\n", "agent_name"),
+        ("a.py", "opts = WorkerOptions(agent_name='x')\nif here:\n    opts.agent_name = 'desk'\n", "agent_name"),
+        ("a.py", "self.opts = WorkerOptions()\nself.opts.type = kind\n", "type"),
+        ("a.py", "o = WorkerOptions(agent_name=os.environ['X'])\no.agent_name = 'y'\n", "agent_name"),
+        ("a.py", "s = AgentServer()\ndef tune(one):\n    one.load_threshold = 0.9\n", "load_threshold"),
+        ("a.py", "opts = WorkerOptions()\nsetattr(opts, 'agent_name', name)\n", "agent_name"),
+        ("a.py", "opts = WorkerOptions()\nsetattr(opts, key, name)\n", "agent_name"),
+        ("a.py", "opts = replace(WorkerOptions(), agent_name=name)\n", "agent_name"),
+        ("a.ts", "const o = new ServerOptions({agent: a});\no.agentName = 'desk';\n", "agent_name"),
+    ],
+)
+def test_an_option_that_is_set_later_is_not_known(name: str, text: str, key: str) -> None:
+    program = read_program(text, name)
+    said = [] if program is None else [one for one in program.said if one.key == key]
+    assert [(one.value, one.variable) for one in said] == [(None, "")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s = AgentServer()\nclass Desk(Agent):\n    def __init__(self):\n        self.type = 'x'\n        self.agent_name = 'y'\n",
+        "opts = WorkerOptions()\nprint(opts.agent_name == 'desk', room.type)\nother.port = 1\nword.replace('a', 'b')\n",
+    ],
+)
+def test_what_other_objects_hold_is_no_option(text: str) -> None:
+    program = read_program(text, "a.py")
+    assert program is not None
+    assert program.said == ()
+
+
 def test_a_file_that_starts_no_worker_is_no_program() -> None:
     assert read_program("print('agent_name')", "a.py") is None
     assert read_program("WorkerOptions(", "a.py") is None

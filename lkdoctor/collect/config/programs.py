@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,8 @@ _PYTHON_KEYS: Final = {
     "worker_type": "type",
     "ws_url": "url",
 }
+_PYTHON_OWN: Final = frozenset({"agent_name", "load_fnc", "load_threshold", "ws_url"})  # no other object has these
+_LATER: Final = "set later by the program"
 _NODE_HEAD: Final = re.compile(r"new\s+(?:\w+\.)?(?:ServerOptions|WorkerOptions)\s*\(\s*\{")
 _NODE_KEYS: Final = {
     "agentName": "agent_name",
@@ -32,6 +34,7 @@ _NODE_KEYS: Final = {
     "workerType": "type",
     "wsURL": "url",
 }
+_NODE_LATER: Final = re.compile(r"(?<!this)\.(agentName|loadFunc|loadThreshold|wsURL)\s*=(?![=>])")
 _TYPES: Final = {"ROOM": "JT_ROOM", "PUBLISHER": "JT_PUBLISHER", "PARTICIPANT": "JT_PARTICIPANT"}
 _NODE_ENV: Final = re.compile(
     r"process\.env(?:\.(?P<name>\w+)|\[\s*['\"](?P<quoted>\w+)['\"]\s*\])\s*(?P<or>\|\||\?\?)?\s*"
@@ -92,7 +95,39 @@ def _python(text: str) -> Program | None:
                 said.append(Said("agent_name", None, node.lineno, node.col_offset + 1, why="**options"))
             elif keyword.arg in _PYTHON_KEYS:
                 said.append(_python_value(_PYTHON_KEYS[keyword.arg], keyword.value, constants))
-    return Program("python", tuple(said), first) if first else None
+    return Program("python", _with_later(said, _set_later(tree)), first) if first else None
+
+
+def _with_later(said: Iterable[Said], later: Iterable[Said]) -> tuple[Said, ...]:
+    """What is set later hides what was said when the object was made, and the variable that it came from."""
+    found = list(later)
+    hidden = {one.key for one in found}
+    return (*(one for one in said if one.key not in hidden), *found)
+
+
+def _set_later(tree: ast.Module) -> Iterator[Said]:
+    """Options that are stored into their object once it is made (`opts.agent_name = …`): when and whether is not known."""
+    made = {
+        ast.unparse(target)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+        for target in node.targets
+        if _called(node.value.func) in _PYTHON_CALLS
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            owner = ast.unparse(node.value)
+            if node.attr in _PYTHON_KEYS and (owner in made or (node.attr in _PYTHON_OWN and owner != "self")):
+                yield Said(_PYTHON_KEYS[node.attr], None, node.lineno, node.col_offset + 1, why=_LATER)
+        elif isinstance(node, ast.Call) and _called(node.func) == "setattr" and len(node.args) > 1:
+            key = _literal(node.args[1])
+            if ast.unparse(node.args[0]) in made or key in _PYTHON_OWN:
+                for each in _PYTHON_KEYS if key is None else {key} & set(_PYTHON_KEYS):
+                    yield Said(_PYTHON_KEYS[each], None, node.lineno, node.col_offset + 1, why=_LATER)
+        elif isinstance(node, ast.Call) and _called(node.func) == "replace":  # dataclasses.replace(opts, agent_name=…)
+            for keyword in node.keywords:
+                if keyword.arg in _PYTHON_OWN:
+                    yield Said(_PYTHON_KEYS[keyword.arg], None, node.lineno, node.col_offset + 1, why=_LATER)
 
 
 def _called(function: ast.expr) -> str:
@@ -174,7 +209,18 @@ def _node(text: str) -> Program | None:
         return None
     body = _balanced(text, head.end() - 1)
     said = [_node_value(text, key, start, expression) for key, start, expression in _entries(text, head.end(), body)]
-    return Program("node", tuple(one for one in said if one is not None), text.count("\n", 0, head.start()) + 1)
+    later = [
+        Said(
+            _NODE_KEYS[one[1]],
+            None,
+            text.count("\n", 0, one.start()) + 1,
+            one.start() - text.rfind("\n", 0, one.start()),
+            why=_LATER,
+        )
+        for one in _NODE_LATER.finditer(text)
+    ]
+    made = [one for one in said if one is not None]
+    return Program("node", _with_later(made, later), text.count("\n", 0, head.start()) + 1)
 
 
 def _balanced(text: str, at: int) -> int:

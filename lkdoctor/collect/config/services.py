@@ -29,6 +29,8 @@ _NAMED: Final = re.compile(r"(?:[A-Z0-9]+_)*AGENT_NAME$")
 _USER: Final = re.compile(r"(?P<scheme>[a-z]+://)[^/@\s]*@", re.IGNORECASE)
 _QUERY: Final = re.compile(r"(?P<address>[a-z]+://[^\s?#]*)[?#].*", re.IGNORECASE | re.DOTALL)
 _MODES: Final = frozenset({"start", "dev", "console", "connect", "download-files"})
+#: What starts a script of package.json, or an application of the web: its `start` and `dev` are no worker's.
+_RUNNERS: Final = frozenset({"npm", "pnpm", "yarn", "bun", "next", "nuxt", "nest", "vite"})
 _SCRIPT: Final = re.compile(r"[\w./-]+\.(?:py|js|ts|mjs|cjs|mts|cts)$")
 _MODULE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _SERVER_IMAGE: Final = re.compile(r"(?:^|/)livekit/livekit-server(?::v?(?P<tag>[\w.-]+))?(?:@sha256:\w+)?$")
@@ -278,10 +280,11 @@ class Reader:
             words = words[2].split()
         if line is None:
             return
+        programs = list(_programs_of(words))
         mode = next((one for one in reversed(words) if one in _MODES), "")
-        if mode:
+        if mode and (programs or not _RUNNERS & set(words)):
             self._add(name, "mode", line, mode)
-        for places in _programs_of(words):
+        for places in programs:
             if folder is not None:
                 self._program(name, folder, places)
 
