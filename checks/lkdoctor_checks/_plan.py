@@ -81,6 +81,8 @@ def called(services: Iterable[Service]) -> str:
 
 def at_once(one: Service, other: Service) -> bool:
     """May both be started by one `docker compose up`? Services of different profiles are alternatives."""
+    if one.project != other.project:  # `-f dev.yml` and `-f prod.yml`: whether both are up, no file says
+        return False
     return not one.profiles or not other.profiles or bool(one.profiles & other.profiles)
 
 

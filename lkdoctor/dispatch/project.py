@@ -35,6 +35,7 @@ class Service:
     name: str
     settings: dict[str, Setting] = field(default_factory=dict)  # by key; the last one where a key comes twice
     profiles: frozenset[str] = frozenset()
+    project: str = ""
 
     def get(self, key: str) -> Setting | None:
         """The setting, None when no file has it."""
@@ -190,31 +191,32 @@ class Project:
 def project_of(settings: Iterable[Setting]) -> Project:
     """Sorts settings into services and the server."""
     project = Project()
-    services: dict[str, Service] = {}
-    servers: set[str] = set()
-    profiles: dict[str, set[str]] = {}
-    loose = Service("")
+    services: dict[tuple[str, str], Service] = {}
+    servers: set[tuple[str, str]] = set()
+    profiles: dict[tuple[str, str], set[str]] = {}
+    loose: dict[str, Service] = {}
     for one in settings:
+        key = (one.project, one.service)
         if one.scope == "server" or one.key.startswith("server."):
             _to_server(project.server, one)
-            servers.add(one.service)
+            servers.add(key)
         elif one.scope == "dotenv":
-            loose.settings[one.key] = one
+            loose.setdefault(one.project, Service("", project=one.project)).settings[one.key] = one
         elif one.key == "profile":
-            profiles.setdefault(one.service, set()).add(one.value)
+            profiles.setdefault(key, set()).add(one.value)
         else:
-            services.setdefault(one.service, Service(one.service)).settings[one.key] = one
-    for name, service in services.items():
-        service.profiles = frozenset(profiles.get(name, ()))
-        if name in servers and name:
+            services.setdefault(key, Service(one.service, project=one.project)).settings[one.key] = one
+    for (home, name), service in services.items():
+        service.profiles = frozenset(profiles.get((home, name), ()))
+        if (home, name) in servers and name:
             project.server.services.add(name)
             project.server.replicas = service.get("replicas")
             continue
         if service.get("service") is None:  # a program beside `.env`: that is its environment
-            service.settings = {**loose.settings, **service.settings}
+            service.settings = {**(loose[home].settings if home in loose else {}), **service.settings}
         project.services.append(service)
-    if not services and loose.settings:
-        project.services.append(loose)
+    if not services:
+        project.services += loose.values()
     return project
 
 

@@ -91,6 +91,8 @@ def _shared(plan: Plan, services: list[Service]) -> list[Repair]:
 
 
 def _alike(one: Service, other: Service) -> bool:
+    if one.project != other.project:  # `-f dev.yml` and `-f prod.yml`: whether both are up, no file says
+        return False
     return not one.profiles or not other.profiles or bool(one.profiles & other.profiles)
 
 

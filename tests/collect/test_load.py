@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -103,6 +104,19 @@ def test_a_meter_counts_what_happened_between(tmp_path: Path) -> None:
     assert counted.quota_used is not None
     assert counted.quota_used == pytest.approx(0.2 / counted.seconds)
     assert meter.since().held_back is None  # no period has gone by since
+
+
+def test_the_host_is_all_cpus_also_for_a_worker_that_may_run_on_few(tmp_path: Path) -> None:
+    """SDKs divide the whole host's busy time by all its CPUs, whichever of them the process is pinned to."""
+    tree = plant(tmp_path, V1_CONTAINER)
+    none_of_its_own = machine.Place("here", tree, own(tmp_path, "4:cpu:/docker/abc\n"), (), None, False)
+    meter = machine.Meter(none_of_its_own)
+    until = time.process_time() + 0.5
+    while time.process_time() < until:
+        pass
+    counted = meter.since()
+    assert counted.host_busy == 0
+    assert counted.all_busy * counted.seconds >= 0.3
 
 
 def test_number_of_cpus() -> None:

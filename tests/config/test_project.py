@@ -23,7 +23,8 @@ from lkdoctor.placeholders import is_placeholder
 def read(named: dict[str, str], environ: dict[str, str] | None = None) -> tuple[Project, list[Setting], Gathered]:
     """A project of these files."""
     gathered = Gathered()
-    inputs = [(LogInput(name, Path(name)), kind_of_name(name)) for name in named if kind_of_name(name)]
+    kinds = {name: kind_of_name(Path(name).name) for name in named}
+    inputs = [(LogInput(name, Path(name)), kind) for name, kind in kinds.items() if kind]
     read_project(inputs, gathered, environ or {}, files=Files(named))
     settings = [one for one in gathered.facts.get(Setting, []) if isinstance(one, Setting)]
     return project_of(settings), settings, gathered

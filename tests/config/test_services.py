@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from lkdoctor_checks._plan import at_once
 
 from lkdoctor.dispatch.settings import Setting
 from tests.config.test_project import read
@@ -102,3 +103,24 @@ def test_an_address_is_told_without_user_password_and_query() -> None:
     settings: list[Setting] = read({"docker-compose.yml": text})[1]
     told = next(one.value for one in settings if one.key == "env.LIVEKIT_URL")
     assert told == "WSS://lk.example:7880/x"
+
+
+@pytest.mark.parametrize(
+    "names", [("i/A/docker-compose.yml", "i/B/docker-compose.yml"), ("compose.dev.yml", "compose.prod.yml")]
+)
+def test_services_of_one_name_in_two_projects_stay_apart(names: tuple[str, str]) -> None:
+    one, other = names
+    text = "services:\n  agent: {build: ., environment: {LIVEKIT_AGENT_NAME: %s}}\n"
+    project, _, _ = read({one: text % "agent-A", other: text % "agent-B"})
+    workers = list(project.workers())
+    assert [(each.project, each.agent_name.value) for each in workers] == [(one, "agent-A"), (other, "agent-B")]
+    assert not at_once(*workers), "whether both projects are up, no file says"
+
+
+def test_a_program_has_the_environment_of_its_own_folder() -> None:
+    files = {
+        "A/agent.py": PROGRAM.replace('agent_name="mine"', ""),
+        "B/agent.py": PROGRAM.replace('agent_name="mine"', ""),
+    }
+    project, _, _ = read({**files, "A/.env": "LIVEKIT_AGENT_NAME=a\n", "B/.env": "LIVEKIT_AGENT_NAME=b\n"})
+    assert [each.agent_name.value for each in project.workers()] == ["a", "b"]

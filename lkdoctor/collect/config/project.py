@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from lkdoctor.collect.config.compose import DEFAULTS, UNREADABLE, Resolved, override_of, resolve
 from lkdoctor.collect.config.env_files import lookup_in, read_variables
 from lkdoctor.collect.config.files import Files, beside, of_zip
@@ -80,7 +82,7 @@ def read_project(
     run: set[str] = set()
     for names in _projects(composes, chosen, files):
         reader = _compose(names, files, environ)
-        found += reader.settings
+        mine = reader.settings
         run |= reader.programs
         for name in names:
             note(name)
@@ -93,13 +95,14 @@ def read_project(
         for service, file in reader.server_files:
             if (text := files.read(file)) is not None and all(file != one.name for one, _ in inputs):
                 settings, wrong = read_livekit_yaml(text, file, service)
-                found += settings
+                mine += settings
                 note(file).unusable = wrong
         for service, body in reader.server_texts:
             settings, wrong = read_livekit_yaml(body.text or "", "LIVEKIT_CONFIG", service)
-            found += _moved(settings, body, files)
+            mine += _moved(settings, body, files)
             if wrong:
                 note(body.file).unusable = f"line {body.line}: {wrong}"
+        found += [replace(one, project=names[0]) for one in mine]
     for unread in [one for one in composes if one not in notes]:
         note(unread).notes.append("is read only when it is named: Compose does not look at it by itself")
     for one, kind in inputs:
@@ -132,7 +135,7 @@ def _moved(settings: Sequence[Setting], body: Node, files: Files) -> list[Settin
         down, right = body.line - 1, body.column - 1 + body.quoted
     return [
         setting(one.scope, one.service, one.key, one.value if one.known else None,
-                (body.file, one.line + down, one.column + right), one.why)
+                (body.file, one.line + down, one.column + right), one.why, placeholder=one.placeholder)
         for one in settings
     ]  # fmt: skip
 
@@ -175,13 +178,15 @@ def _dotenvs(names: Sequence[str], files: Files, environ: Mapping[str, str], run
                 why = "made of a variable that nothing in view sets"
                 at = (name, one.line, one.column)
                 word = not one.missing and is_placeholder(one.value)
-                found.append(setting("dotenv", "", f"env.{one.name}", value, at, why, placeholder=word))
+                made = setting("dotenv", "", f"env.{one.name}", value, at, why, placeholder=word)
+                found.append(replace(made, project=name.rpartition("/")[0]))
     for folder in dict.fromkeys(one.rpartition("/")[0] for one in names):
         for file in _programs_in(folder, files):
             text = files.read(file) if file not in run else None
             program = None if text is None else read_program(text, file)
             if program is not None:
-                found += program_settings(file.rpartition("/")[2], file, program)
+                settings = program_settings(file.rpartition("/")[2], file, program)
+                found += [replace(one, project=folder) for one in settings]
     return found
 
 

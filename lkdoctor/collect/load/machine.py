@@ -45,10 +45,11 @@ class Counted(NamedTuple):
     """Between two moments, in CPUs' worth; None where it could not be counted."""
 
     seconds: float
-    host_busy: float
+    host_busy: float  # of the CPUs that the worker may run on
     group_used: float | None
     quota_used: float | None
     held_back: float | None
+    all_busy: float  # of all CPUs, as SDKs count the host
 
 
 class Meter:
@@ -72,9 +73,10 @@ class Meter:
             _rate(before[2], now[2], elapsed),
             _rate(before[3], now[3], elapsed),
             None if periods is None or periods[0] <= 0 else min(max(periods[1] / periods[0], 0.0), 1.0),
+            max(now[5] - before[5], 0.0) / elapsed,
         )
 
-    def _read(self) -> tuple[float, float, float | None, float | None, tuple[int, int] | None]:
+    def _read(self) -> tuple[float, float, float | None, float | None, tuple[int, int] | None, float]:
         quota = self.quota
         # The counts of periods are those of the group with the quota; on cgroup v1 they stand apart from its usage.
         stat = None if quota is None else Path(quota.place).with_name("cpu.stat")
@@ -84,6 +86,7 @@ class Meter:
             _used(self.group.usage),
             _used(quota.usage if quota is not None else None),
             cgroups.periods_of(stat),
+            busy(range(psutil.cpu_count() or 1)),
         )
 
 

@@ -141,7 +141,7 @@ def _of_process(meter: Meter, counted: Counted, known: Known) -> LoadReading:
         num_cpus=meter.place.num_cpus,
     )
     host = share.of == "host"
-    used = counted.host_busy if host else counted.group_used
+    used = counted.all_busy if host else counted.group_used
     load = None if used is None or share.cpus <= 0 else min(used / share.cpus, 1.0)
     of = "host" if host or meter.group.root else "group"
     return _reading(
