@@ -98,7 +98,7 @@ class Plan:
                 PlannedWorker(f"{service.name}-{n}", name, job_type, deployment, load) for n in range(1, count + 1)
             ]
         if services:
-            return known, unclear
+            return known, [*unclear, *self.project.unseen()]
         for agent in self.agents:
             count = min(1 if agent.workers is None else agent.workers, _MOST_REPLICAS)
             load = agent.load or 0.0

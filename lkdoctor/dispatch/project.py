@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from lkdoctor.dispatch.rules import JT_ROOM
-from lkdoctor.dispatch.settings import DEPLOYMENT, NAME, OVERRIDE, URL, Setting
+from lkdoctor.dispatch.settings import DEPLOYMENT, KEY, NAME, OVERRIDE, SECRET, URL, Setting
 
 #: How a program is started that registers no worker, or waits for no dispatch.
 _NO_WORKER = frozenset({"console", "connect", "download-files"})
@@ -68,6 +68,15 @@ class Service:
             return True
         named = any(key.startswith("env.") and key.endswith("AGENT_NAME") for key in self.settings)
         return named and self.text("mode") is not None
+
+    @property
+    def may_be_worker(self) -> bool:
+        """Is it open whether it runs a worker? It is started as one, or its image gets a key and secret, as a worker's does and
+        a backend's; and its program, which may have a name of its own, is not in view."""
+        if self.is_worker or self.get("code.sdk") is not None or self.text("mode") in _NO_WORKER:
+            return False
+        allowed_in = all(self.get(f"env.{name}") is not None for name in (KEY, SECRET))
+        return self.text("mode") is not None or (allowed_in and bool(self.text("service")))
 
     @property
     def is_shown(self) -> bool:
@@ -186,6 +195,10 @@ class Project:
     def workers(self) -> Iterator[Service]:
         """Services that run a worker, those that are started with no replica left out."""
         return (one for one in self.services if one.is_worker and one.replicas != 0)
+
+    def unseen(self) -> Iterator[Service]:
+        """Services that may run a worker of any name."""
+        return (one for one in self.services if one.may_be_worker and one.replicas != 0)
 
 
 def project_of(settings: Iterable[Setting]) -> Project:

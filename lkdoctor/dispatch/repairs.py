@@ -46,8 +46,10 @@ def repairs_of(plan: Plan, more: Iterable[Wish] = ()) -> list[Repair]:
     unnamed = [one for one in services if one.agent_name.value == ""]
     left = [name for name in open_names if name not in taken]
     if len(unnamed) == 1 and len(left) == 1 and plan.agent("") is None:
+        open_ones = [one for one in (*services, *plan.project.unseen()) if one.agent_name.value is None]
+        hidden = tuple(f'service {one.name} may serve "{left[0]}": {one.agent_name.why}' for one in open_ones)
         why = f'nobody serves "{left[0]}", and this service has no name'
-        found.append(Repair(unnamed[0].name, left[0], "", "LKD204", why, _blockers(unnamed[0])))
+        found.append(Repair(unnamed[0].name, left[0], "", "LKD204", why, _blockers(unnamed[0]) + hidden))
     return found + _shared(plan, services)
 
 

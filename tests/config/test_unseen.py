@@ -1,0 +1,45 @@
+"""A service whose program is not in view may serve any name: nothing is claimed, and nothing changed, as if it did not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import call
+from tests.config.test_services import PROGRAM
+
+SEEN = "services:\n  helper:\n    build: .\n    command: python agent.py start\n"
+KEYS = "{LIVEKIT_URL: 'ws://lk:7880', LIVEKIT_API_KEY: k, LIVEKIT_API_SECRET: 0123456789abcdef0123456789abcdef}"
+PLAN = '[[agents]]\nname = "outbound"\ndispatched_by = "api"\n'
+
+
+def project(tmp_path: Path, more: str, own: str = "") -> Path:
+    (tmp_path / "docker-compose.yml").write_text(SEEN + more)
+    (tmp_path / "agent.py").write_text(PROGRAM.replace('agent_name="mine"', own))
+    (tmp_path / "lkdoctor.toml").write_text(PLAN)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("more", "open_"),
+    [
+        (f"  outbound: {{image: r.example/outbound:3, environment: {KEYS}}}\n", True),
+        ("  outbound: {image: r.example/outbound:3, command: python -m outbound start}\n", True),
+        ("  outbound: {build: ., command: python -m outbound start}\n", True),
+        ("  redis: {image: 'redis:7'}\n", False),
+        (f"  outbound: {{image: r.example/outbound:3, scale: 0, environment: {KEYS}}}\n", False),
+        (f"  outbound: {{image: r.example/outbound:3, command: agent console, environment: {KEYS}}}\n", False),
+    ],
+)
+def test_a_name_that_an_unseen_program_may_have_is_open(tmp_path: Path, more: str, open_: bool) -> None:
+    folder = project(tmp_path, more, 'agent_name="inbound"')
+    found = json.loads(call("check", folder, "--format", "json").stdout)
+    failed = [one["code"] for one in found["findings"] if one["code"] in {"LKD301", "LKD202"}]
+    assert bool(failed) is not open_
+    folder = project(tmp_path, more)
+    before = (folder / "docker-compose.yml").read_bytes()
+    ran = call("fix", folder)
+    assert ('service outbound may serve "outbound"' in ran.output) is open_
+    assert ((folder / "docker-compose.yml").read_bytes() == before) is open_
