@@ -225,8 +225,10 @@ class Confirmation:
         info = seen.info
         jobs = {job.id for job in info.state.jobs}
         for one in room.dispatches:
-            if one.dispatch_id == info.id or any(launch.job_id in jobs for launch in one.launches if launch.job_id):
+            if one.dispatch_id == info.id:
                 return one
+            if any(launch.job_id in jobs for launch in one.launches if launch.job_id):
+                return self._apart(room, one, jobs) if one.listed else one
         for one in room.dispatches:
             if one.listed or one.agent_name != info.agent_name or one.deployment != info.deployment:
                 continue
@@ -235,6 +237,21 @@ class Confirmation:
             if one.asked_at is None or info.created is None or abs(one.asked_at - info.created) <= SAME_REQUEST:
                 return one
         return None
+
+    def _apart(self, room: Room, one: Dispatch, jobs: set[str]) -> Dispatch:
+        """The request of its own that `jobs` belong to: `one`, which another entry lists, had them by name and person.
+
+        A log without lines on requests (seen on 1.8.4: two entries of one name in a token) shows jobs, not how many asked.
+        """
+        moved = [launch for launch in one.launches if launch.job_id in jobs]
+        one.launches = [launch for launch in one.launches if launch not in moved]
+        lines = {place for launch in moved for place in launch.proof}
+        one.proof = [place for place in one.proof if place not in lines]
+        asked = Dispatch(room.name, room.room_id, one.agent_name, one.origin, one.asked_at, one.deployment)
+        asked.launches, asked.proof = moved, [place for launch in moved for place in launch.proof]
+        room.dispatches.append(asked)
+        self.stories.dispatches.append(asked)
+        return asked
 
     def _assigned(self, dispatch: Dispatch, jobs: list[JobInfo], place: Place) -> None:
         known = {one.job_id for one in dispatch.launches}
