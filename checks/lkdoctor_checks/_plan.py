@@ -56,6 +56,7 @@ def set_name(service: Service, name: str) -> Fix:
     """Give a service an agent name in the place that decides it."""
     found = service.agent_name
     at = name_place(service)
+    decides = found.setting or service.first
     variable = (
         found.setting.key.removeprefix("env.") if found.setting and found.setting.key.startswith("env.") else NAME
     )
@@ -68,7 +69,7 @@ def set_name(service: Service, name: str) -> Fix:
     return Fix(
         f'Let service {service.name} register as "{name}"' if service.name else f'Register as "{name}"',
         steps=steps,
-        commands=("lkdoctor fix --dry-run",) if found.setting is None or found.setting.scope == "compose" else (),
+        commands=("lkdoctor fix --dry-run",) if not decides.packed and decides.scope == "compose" else (),
         caveats=("Start it anew with `docker compose up -d --force-recreate`: a restart keeps the old environment.",),
         verify=("`lkdoctor check .` finds nothing; `worker registered` in the server's log shows the new name.",),
     )

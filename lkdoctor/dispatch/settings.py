@@ -39,6 +39,7 @@ class Setting(Fact, frozen=True, kw_only=True):
     file: str = ""
     line: int = 0
     column: int = 0
+    packed: bool = False  # in a zip, where nothing is edited
     project: str = (
         ""  # its first Compose file, or the folder of a project without: two projects may have services of one name
     )

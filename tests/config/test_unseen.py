@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,22 @@ def test_a_name_that_an_unseen_program_may_have_is_open(tmp_path: Path, more: st
     ran = call("fix", folder)
     assert ('service outbound may serve "outbound"' in ran.output) is open_
     assert ((folder / "docker-compose.yml").read_bytes() == before) is open_
+
+
+def test_a_zip_is_not_to_be_fixed(tmp_path: Path) -> None:
+    """`lkdoctor fix` edits folders: told of a zip, it is no help."""
+    more = "".join(
+        f"  {one}:\n    image: {one}\n    command: agent start\n    environment: {{LIVEKIT_AGENT_NAME: outbound}}\n"
+        for one in "ab"
+    )
+    project(tmp_path, more, 'agent_name="x"')
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("docker-compose.yml", "agent.py", "lkdoctor.toml"):
+            archive.write(tmp_path / name, name)
+    said = {given: call("check", tmp_path / given, "--format", "json", "--config", tmp_path / "lkdoctor.toml").stdout
+            for given in ("docker-compose.yml", "a.zip")}  # fmt: skip
+    assert {given: "lkdoctor fix" in text for given, text in said.items()} == {
+        "docker-compose.yml": True,
+        "a.zip": False,
+    }
+    assert all("LKD802" in text for text in said.values())

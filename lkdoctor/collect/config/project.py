@@ -118,6 +118,8 @@ def read_project(
         found += _dotenvs([one.name for one, kind in inputs if kind == "dotenv"], files, environ, run)
     for name in files.used:
         note(name).bytes = len((files.read(name) or "").encode())
+    if zipped:
+        found = [replace(one, packed=True) for one in found]
     for fact in found:
         gathered.quote(fact.place, fact.told(), fact.line or None)
         gathered.add(fact)
