@@ -10,6 +10,7 @@ from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.intentions import PlannedAgent, PlannedRoom, PlannedServer
 from lkdoctor.dispatch.plan import Plan
 from lkdoctor.dispatch.project import Service, project_of
+from lkdoctor.dispatch.repairs import Repair, repairs_of
 from lkdoctor.dispatch.rules import JOB_TYPES
 from lkdoctor.dispatch.settings import NAME, Setting
 from lkdoctor.dispatch.token_claims import SEEN
@@ -52,8 +53,14 @@ def name_place(service: Service) -> str:
     return found.where
 
 
-def set_name(service: Service, name: str) -> Fix:
+def repair_of(plan: Plan, service: Service) -> Repair | None:
+    """What `lkdoctor fix` would do to the service by itself; None when it does nothing, or only says what stands against it."""
+    return next((one for one in repairs_of(plan) if one.service == service.name and not one.blockers), None)
+
+
+def set_name(plan: Plan, service: Service, name: str) -> Fix:
     """Give a service an agent name in the place that decides it."""
+    repair = repair_of(plan, service)
     found = service.agent_name
     at = name_place(service)
     decides = found.setting or service.first
@@ -69,7 +76,9 @@ def set_name(service: Service, name: str) -> Fix:
     return Fix(
         f'Let service {service.name} register as "{name}"' if service.name else f'Register as "{name}"',
         steps=steps,
-        commands=("lkdoctor fix --dry-run",) if not decides.packed and decides.scope == "compose" else (),
+        commands=("lkdoctor fix --dry-run",)
+        if repair is not None and repair.name == name and not decides.packed
+        else (),
         caveats=("Start it anew with `docker compose up -d --force-recreate`: a restart keeps the old environment.",),
         verify=("`lkdoctor check .` finds nothing; `worker registered` in the server's log shows the new name.",),
     )
@@ -78,13 +87,6 @@ def set_name(service: Service, name: str) -> Fix:
 def called(services: Iterable[Service]) -> str:
     """Services with their places: `agent (docker-compose.yml:12:5)`."""
     return ", ".join(f"{one.name or 'the program'} ({name_place(one)})" for one in services)
-
-
-def at_once(one: Service, other: Service) -> bool:
-    """May both be started by one `docker compose up`? Services of different profiles are alternatives."""
-    if one.project != other.project:  # `-f dev.yml` and `-f prod.yml`: whether both are up, no file says
-        return False
-    return not one.profiles or not other.profiles or bool(one.profiles & other.profiles)
 
 
 def limits(plan: Plan, evidence: Evidence) -> list[tuple[float, str]]:

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.plan import Plan
-from lkdoctor.dispatch.project import Service
+from lkdoctor.dispatch.project import Service, at_once, sharing
 from lkdoctor.dispatch.settings import NAME, OVERRIDE, Setting
 from lkdoctor.doctor.codes import (
     COMPOSE_SAME_NAME,
@@ -51,7 +51,7 @@ def compose_same_name(settings: Facts[Setting], evidence: Evidence) -> Iterator[
     """
     del settings
     plan = _plan.plan_of(evidence)
-    for name, group in _shared(plan):
+    for name, group in sharing(plan.project.workers()):
         if not name:
             continue  # LKD204
         planned = plan.agent(name)
@@ -76,23 +76,24 @@ def compose_same_name(settings: Facts[Setting], evidence: Evidence) -> Iterator[
                 "planned": planned.workers if planned else None,
             },
             _proof(group),
-            (_plan.set_name(group[-1], f"{name}-{group[-1].name}"),),
+            (_another_name(plan, name, group),),
             folds=(Subject("agent", agent_name=name),),
             count=len(group),
         )
 
 
-def _shared(plan: Plan) -> Iterator[tuple[str, list[Service]]]:
-    """Names that two services or more register under, of one type and deployment, started together."""
-    groups: dict[tuple[str, str, str], list[Service]] = {}
-    for one in plan.project.workers():
-        name = one.agent_name.value if one.is_shown else None
-        if name is not None and one.job_type is not None and one.deployment is not None and one.get("service"):
-            groups.setdefault((name, one.job_type, one.deployment), []).append(one)
-    for (name, _, _), group in sorted(groups.items()):
-        together = [one for one in group if any(one is not other and _plan.at_once(one, other) for other in group)]
-        if len(together) > 1:
-            yield name, together
+def _another_name(plan: Plan, name: str, group: Sequence[Service]) -> Fix:
+    """The change that `lkdoctor fix` would make, else the last service under a name of its own."""
+    for one in group:
+        repair = _plan.repair_of(plan, one)
+        if repair is not None:
+            return _plan.set_name(plan, one, repair.name)
+    return _plan.set_name(plan, group[-1], f"{name}-{group[-1].name}")
+
+
+def _a_name(plan: Plan, service: Service) -> Fix:
+    repair = _plan.repair_of(plan, service)
+    return _plan.set_name(plan, service, repair.name if repair is not None else service.name or "my-agent")
 
 
 def _proof(group: Sequence[Service]) -> tuple[Place, ...]:
@@ -158,7 +159,7 @@ def unnamed_services(settings: Facts[Setting], evidence: Evidence) -> Iterator[F
         Confidence.HIGH,
         {"services": [one.name for one in unnamed], "planned": not stray},
         _proof(unnamed),
-        tuple(_plan.set_name(one, one.name or "my-agent") for one in unnamed[:3]),
+        tuple(_a_name(plan, one) for one in unnamed[:3]),
         count=len(unnamed),
     )
 
@@ -225,7 +226,7 @@ def one_port_for_two(settings: Facts[Setting], evidence: Evidence) -> Iterator[F
         if own is None or (own.known and own.value not in {"", "0"}):
             groups.setdefault(own.value if own is not None else DEFAULT_PORT, []).append(one)
     for port, group in sorted(groups.items()):
-        pairs = [(one, other) for one, other in combinations(group, 2) if _plan.at_once(one, other)]
+        pairs = [(one, other) for one, other in combinations(group, 2) if at_once(one, other)]
         replicas = [one for one in group if (one.replicas or 1) > 1]
         if not pairs and not replicas:
             continue

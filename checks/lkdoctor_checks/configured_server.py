@@ -21,7 +21,8 @@ from lkdoctor_checks import _words as words
 def server_file(settings: Facts[Setting], evidence: Evidence) -> Iterator[Finding | Inconclusive]:
     """From configuration files: livekit.yaml holds a key that the server's version refuses to start over (the keys were asked
     of 1.8.4, 1.9.12, 1.11.0 and 1.13.5, two levels deep), is no YAML, lets nobody make the room that a planned dispatch
-    needs, or several replicas of the server have no redis between them. Between two of those versions a key that only one
+    needs, or several replicas of the server have no redis between them
+    (neither there nor by `--redis-host` or REDIS_HOST). Between two of those versions a key that only one
     of them knows is not judged."""
     del settings
     plan = _plan.plan_of(evidence)
@@ -103,7 +104,7 @@ def _islands(plan: Plan) -> Iterator[Finding]:
         count < 2
         or server.replicas is None
         or not server.files
-        or any(key.startswith("redis") for key in server.settings)
+        or any(key.partition(".")[0] == "redis" or key == "server.redis" for key in server.settings)
     ):
         return
     yield _finding(

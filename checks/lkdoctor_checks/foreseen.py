@@ -68,7 +68,7 @@ def judge(plan: Plan, evidence: Evidence) -> Iterator[Finding | Inconclusive]:
     """Play every wish against the workers, by each version's rules, and tell what cannot work."""
     workers, unclear = plan.workers()
     versions = versions_of(plan, _plan.seen_version(evidence))
-    wishes = [*wishes_of(plan), *_samples(plan, evidence)]
+    wishes = [*wishes_of(plan), *samples(plan, evidence)]
     by_version = [foresee(plan, wishes, workers, one) for one in versions]
     done: set[tuple[str, str, str]] = set()
     for wish in wishes:
@@ -88,7 +88,7 @@ def judge(plan: Plan, evidence: Evidence) -> Iterator[Finding | Inconclusive]:
     yield from _limit_zero(plan, versions, wishes)
 
 
-def _samples(plan: Plan, evidence: Evidence) -> list[Wish]:
+def samples(plan: Plan, evidence: Evidence) -> list[Wish]:
     """The agents of sample tokens, as the server reads them."""
     version = _plan.version_of(plan, evidence) or None
     found: list[Wish] = []
@@ -200,9 +200,9 @@ def _cause(
             return (
                 NAME_NOT_SERVED,
                 f"{each} will register without a name: {_plan.called(services[:3])}",
-                _serve(wish, services),
+                _serve(plan, wish, services),
             )
-        return NAME_NOT_SERVED, f"the workers will register as {held}", _serve(wish, services)
+        return NAME_NOT_SERVED, f"the workers will register as {held}", _serve(plan, wish, services)
     if outcome is Outcome.NO_RESPONSE and mine and {one.deployment for one in mine} != {wish.deployment}:
         theirs = sorted({one.deployment for one in mine})
         service = next((one for one in services if one.agent_name.value == wish.name), None)
@@ -227,7 +227,7 @@ def _cause(
         return (
             NO_RESPONSE,
             "no worker of that name listens",
-            _ask_by_name(names) if not wish.name else _serve(wish, services),
+            _ask_by_name(names) if not wish.name else _serve(plan, wish, services),
         )
     return NO_HEADROOM, "each of its workers reports a load at or over the server's limit", _lower_load()
 
@@ -298,9 +298,9 @@ def _one_name(wish: Wish, other: str, service: Service | None) -> Fix:
     return Fix("Write one name on both sides", steps=tuple(steps), verify=("`lkdoctor check .` finds nothing.",))
 
 
-def _serve(wish: Wish, services: Sequence[Service]) -> Fix:
+def _serve(plan: Plan, wish: Wish, services: Sequence[Service]) -> Fix:
     if len(services) == 1:
-        return _plan.set_name(services[0], wish.name)
+        return _plan.set_name(plan, services[0], wish.name)
     return Fix(
         f"Let a worker serve {words.quoted(wish.name)}, or ask for one that is there",
         steps=(

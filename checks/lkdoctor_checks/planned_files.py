@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lkdoctor.dispatch.intentions import PlannedAgent
-from lkdoctor.dispatch.plan import Plan
+from lkdoctor.dispatch.plan import Plan, wishes_of
 from lkdoctor.dispatch.project import Service
 from lkdoctor.dispatch.settings import Setting
 from lkdoctor.doctor.codes import EXPECTATION_UNMET
@@ -14,6 +14,8 @@ from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Seve
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _plan
 from lkdoctor_checks import _words as words
+from lkdoctor_checks.expected_workers import unserved
+from lkdoctor_checks.foreseen import samples
 from lkdoctor_checks.near_miss import nearest
 
 
@@ -22,16 +24,20 @@ def planned_against_files(
     agents: Facts[PlannedAgent], settings: Facts[Setting], evidence: Evidence
 ) -> Iterator[Finding | Inconclusive]:
     """From configuration files and lkdoctor.toml: a worker's program registers for another job type than the plan says,
-    fewer workers of a name are started than planned, the service that the plan names is not there or has another agent name,
-    or a service starts a worker under a name that no agent of the plan has. A name that nobody will serve, though
-    somebody asks for it, is LKD202 or LKD301."""
+    fewer workers of a name are started than planned, no service registers under a planned name, the service that the plan
+    names is not there or has another agent name, or a service starts a worker under a name that no agent of the plan has.
+    A name that nobody will serve, though somebody asks for it, is LKD202 or LKD301. Agents with `workers = 0` may be
+    started by nothing in view."""
     del settings
     plan = _plan.plan_of(evidence)
     services = list(plan.project.workers())
     if not services:
         return
+    asked = {one.name for one in (*wishes_of(plan), *samples(plan, evidence))}
     for agent in agents:
         yield from _one(agent, services, plan)
+        if not (agent.service or agent.name in asked or agent.workers == 0):
+            yield from unserved(agent.name, f"is planned ({agent.where})", plan, evidence, agent)
     known = {one.name for one in agents}
     for one in services:
         name = one.agent_name.value
@@ -47,7 +53,7 @@ def planned_against_files(
 
 
 def _told_elsewhere(one: Service, name: str, known: set[str], services: list[Service]) -> bool:
-    """Is the odd name a slip of one that is planned and that nobody else serves (LKD202), or an override (LKD512)?"""
+    """Is the odd name a slip of one that is planned and that nobody else serves, which is told there, or an override (LKD512)?"""
     own = one.text("code.agent_name")
     if one.agent_name.source == "override" and own and own != name:
         return True

@@ -59,7 +59,7 @@ def looking(function: options.Command) -> options.Command:
                 "--expect",
                 multiple=True,
                 metavar="NAME",
-                help="Agents that somebody must dispatch, as lkdoctor.toml may say too: NAME[,NAME].",
+                help="Agents that must be there and be dispatched, as lkdoctor.toml may say too: NAME[,NAME].",
             ),
             click.option(
                 "--together",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import ClassVar
 
 from lkdoctor.dispatch.facts import Fact
@@ -84,12 +85,16 @@ class PlannedRoom(Fact, frozen=True, kw_only=True):
 
 
 def _table(heading: str, **values: object) -> str:
-    """`[[agents]] name = "inbound"`: what is empty is left out, a name never is."""
+    """`agents = [{name = "inbound"}]`, the table as one line of TOML: what is empty is left out, a name never is."""
     shown = [(key, value) for key, value in values.items() if key == "name" or value not in (None, "", ())]
-    return " ".join((heading, ", ".join(f"{key} = {_value(value)}" for key, value in shown)))
+    inline = "{" + ", ".join(f"{key} = {_value(value)}" for key, value in shown) + "}"
+    name = heading.strip("[]")
+    return f"{name} = [{inline}]" if heading.startswith("[[") else f"{name} = {inline}"
 
 
 def _value(value: object) -> str:
     if isinstance(value, tuple):
-        return ", ".join(map(_value, value))
-    return f'"{value}"' if isinstance(value, str) else f"{value}"
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else f"{value}"

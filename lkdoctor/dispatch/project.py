@@ -201,6 +201,26 @@ class Project:
         return (one for one in self.services if one.may_be_worker and one.replicas != 0)
 
 
+def at_once(one: Service, other: Service) -> bool:
+    """May both be started by one `docker compose up`? Services of different profiles are alternatives."""
+    if one.project != other.project:  # `-f dev.yml` and `-f prod.yml`: whether both are up, no file says
+        return False
+    return not one.profiles or not other.profiles or bool(one.profiles & other.profiles)
+
+
+def sharing(services: Iterable[Service]) -> Iterator[tuple[str, list[Service]]]:
+    """Names (also the empty one) that two Compose services or more register under, of one type and deployment, started together."""
+    groups: dict[tuple[str, str, str], list[Service]] = {}
+    for one in services:
+        name = one.agent_name.value if one.is_shown and one.get("service") is not None else None
+        if name is not None and one.job_type is not None and one.deployment is not None:
+            groups.setdefault((name, one.job_type, one.deployment), []).append(one)
+    for (name, _, _), group in sorted(groups.items()):
+        together = [one for one in group if any(one is not other and at_once(one, other) for other in group)]
+        if len(together) > 1:
+            yield name, together
+
+
 def project_of(settings: Iterable[Setting]) -> Project:
     """Sorts settings into services and the server."""
     project = Project()

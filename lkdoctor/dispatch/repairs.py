@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lkdoctor.dispatch.plan import Plan, Wish, wishes_of
-from lkdoctor.dispatch.project import Service
+from lkdoctor.dispatch.project import Service, sharing
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +59,13 @@ def plain(name: str) -> str:
 
 
 def _shared(plan: Plan, services: list[Service]) -> list[Repair]:
-    groups: dict[tuple[str, str | None, str | None], list[Service]] = {}
-    for one in services:
-        if one.agent_name.value and one.is_shown:
-            groups.setdefault((one.agent_name.value, one.job_type, one.deployment), []).append(one)
     used = {one.agent_name.value for one in services} | {one.name for one in plan.agents}
     found: list[Repair] = []
-    for (name, _, _), group in sorted(groups.items(), key=lambda item: item[0][0]):
+    for name, together in sharing(services):
         agent = plan.agent(name)
-        together = [one for one in group if any(one is not other and _alike(one, other) for other in group)]
         programs = {one.program for one in together}
         planned = None if agent is None else agent.workers
-        if len(together) < 2 or (planned is not None and planned >= sum(one.replicas or 1 for one in together)):
+        if not name or (planned is not None and planned >= sum(one.replicas or 1 for one in together)):
             continue
         if len(programs) == 1 and planned is None:
             continue  # one program in several services is scale-out
@@ -90,12 +85,6 @@ def _shared(plan: Plan, services: list[Service]) -> list[Repair]:
                 Repair(one.name, new, name, "LKD802", why, blockers + clash + _blockers(one), bool(plan.agents))
             )
     return found
-
-
-def _alike(one: Service, other: Service) -> bool:
-    if one.project != other.project:  # `-f dev.yml` and `-f prod.yml`: whether both are up, no file says
-        return False
-    return not one.profiles or not other.profiles or bool(one.profiles & other.profiles)
 
 
 def _keeper(group: list[Service], name: str, chosen: str) -> Service | None:

@@ -31,7 +31,7 @@ def test_a_plan_that_the_log_keeps_raises_nothing(tmp_path: Path) -> None:
     ("plan", "said"),
     [
         ('[[agents]]\nname = "driver"\n', "no worker of that name ever registered"),
-        (BOTH.replace("workers = 1", "workers = 2", 1), "1 worker of it registered at the end of the log"),
+        (BOTH.replace("workers = 1", "workers = 2", 1), "at most 1 worker of it registered at once"),
         ('[[agents]]\nname = "support-agent"\ntype = "publisher"\n', "registered for JT_ROOM"),
     ],
 )
@@ -65,3 +65,28 @@ def test_a_measured_load_is_not_held_against_a_limit_of_livekit_cloud(
     (tmp_path / "lkdoctor.toml").write_text(f'[server]\nurl = "{url}"\n[[agents]]\nname = "inbound-agent"\n', "utf-8")
     found = json.loads(call("check", tmp_path, "--format", "json").stdout)
     assert [one["code"] for one in found["findings"]] == codes
+
+
+GONE = '[[agents]]\nname = "inbound-agent"\n'
+
+
+@pytest.mark.parametrize("recorded", ["worker-stops-after-calls", "worker-drained-quietly"])
+def test_a_worker_that_was_there_and_left_at_the_end_is_no_error(tmp_path: Path, recorded: str) -> None:
+    folder = tmp_path / "case"
+    shutil.copytree(case(recorded), folder)
+    (folder / "lkdoctor.toml").write_text(GONE, "utf-8")
+    log = next(folder.glob("server*.log"))
+    found = json.loads(call("check", log, "--config", folder / "lkdoctor.toml", "--format", "json").stdout)
+    assert {one["severity"] for one in found["findings"] if one["code"] == "LKD515"} <= {"info"}
+
+
+def test_fewer_workers_at_once_than_planned_are_an_error_also_when_they_left(tmp_path: Path) -> None:
+    (message, *_) = told(tmp_path, "worker-stops-after-calls", GONE + "workers = 3\n")
+    assert "registered at once" in message
+
+
+@pytest.mark.parametrize(("names", "status"), [("support-agent,customer-agent", 0), ("support-agnt", 1), ("nobody", 1)])
+def test_an_expected_name_is_held_against_the_log(names: str, status: int) -> None:
+    ran = call("check", case("two-names-one-room") / "server.log", "--expect", names, "-q")
+    assert ran.exit_code == status, ran.output
+    assert ("LKD515" in ran.output) is (status == 1)

@@ -13,6 +13,7 @@ from typing import Final
 
 from lkdoctor.collect.config.env_files import Variable, lookup_in, read_variables
 from lkdoctor.collect.config.files import Files, beside, join
+from lkdoctor.collect.config.forms import wrong_forms
 from lkdoctor.collect.config.interpolation import Lookup, interpolate
 from lkdoctor.collect.config.nodes import Node, YamlError, parse
 
@@ -20,7 +21,11 @@ DEFAULTS: Final = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-
 _OVERRIDES: Final = ("compose.override.yaml", "compose.override.yml")
 _REPLACED: Final = frozenset({"command", "entrypoint", "test"})
 _AS_MAP: Final = frozenset({"environment", "labels", "args", "extra_hosts", "sysctls", "annotations", "depends_on"})
-UNREADABLE: Final = ("is referred to and cannot be read", "is not valid YAML")  # how notes on lost files begin
+UNREADABLE: Final = (
+    "is referred to and cannot be read",
+    "is not valid YAML",
+    "is refused by Compose",
+)  # how notes on lost files begin
 _DEEPEST: Final = 20
 _MOST_FILES: Final = 50
 
@@ -82,6 +87,8 @@ class _Loader:
         merged: dict[str, Node] = {}
         for name in names:
             document = self._document(name, folder)
+            for node, told in wrong_forms(document):
+                self._note(node.file, node.line, f"{UNREADABLE[2]}: {told}")
             for one in (document.get("include") or Node(name, 0, 0, [])).items:
                 self._include(one, name, depth)
             block = document.get("services") or Node(name, 0, 0, {})

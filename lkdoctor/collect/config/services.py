@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -106,6 +106,7 @@ class Reader:
         )
         if server is not None and image is not None:
             self._server(name, node, image, server["tag"] or "")
+            self._numbers(name, node)
             return
         stage, folder = self._image(node)
         self._variables(name, node, stage)
@@ -132,11 +133,26 @@ class Reader:
             self.server_texts.append((name, body))
         if "--dev" in words:
             self._add(name, "server.dev", node.get("command") or node, "true")
+        self._bus(name, node, words)
         inside = next((words[at + 1] for at, one in enumerate(words[:-1]) if one == "--config"), "")
         for volume in (node.get("volumes") or Node("", 0, 0, [])).items:
             source, target = self._mount(volume)
             if source and (target == inside or (not inside and re.search(r"\.ya?ml$", target))):
                 self.server_files.append((name, join(self._folder(volume.file), source)))
+
+    def _bus(self, name: str, node: Node, words: Sequence[str]) -> None:
+        """A redis that livekit.yaml does not tell of: `--redis-host`, or its variable REDIS_HOST; or a command or configuration that is not known."""
+        command = node.get("command")
+        flag = any(one.partition("=")[0] in {"--redis-host", "-redis-host"} for one in words)
+        inside = {one for _, known in self._env_files(name, node) for one in known}
+        if command is not None and (
+            flag or self.resolved.open_of(command) or any(map(self.resolved.open_of, command.items))
+        ):
+            self._add(name, "server.redis", command, "" if flag else None)
+        elif (body := node.get("environment", "LIVEKIT_CONFIG")) is not None and self.resolved.open_of(body):
+            self._add(name, "server.redis", body, None)
+        elif "REDIS_HOST" in {*self._environment(node), *inside}:
+            self._add(name, "server.redis", node, "")
 
     @staticmethod
     def _mount(volume: Node) -> tuple[str, str]:

@@ -1,0 +1,41 @@
+"""The user names agents that should be there (`--expect`): did any worker of the server's log register under the name?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lkdoctor.dispatch.model import Coverage, Wanted
+from lkdoctor.doctor.codes import EXPECTATION_UNMET
+from lkdoctor.doctor.evidence import Evidence, Workers
+from lkdoctor.doctor.finding import Finding, Inconclusive
+from lkdoctor.doctor.registry import check
+from lkdoctor_checks import _plan
+from lkdoctor_checks import _words as words
+from lkdoctor_checks.expected_workers import expected, seen, unmet
+from lkdoctor_checks.near_miss import nearest
+
+
+@check(EXPECTATION_UNMET)
+def expected_against_log(
+    workers: Workers, wanted: Wanted, coverage: Coverage, evidence: Evidence
+) -> Iterator[Finding | Inconclusive]:
+    """From the server's log: `--expect` names an agent, and in a complete log (from the server's start, at level info, of every
+    node) no worker of that name ever registered. Where the log or the API shows that somebody asked for it, LKD301 or
+    LKD302 tells; where the project's files show workers, these are judged."""
+    plan = _plan.plan_of(evidence)
+    if not coverage.complete or coverage.hides_info or coverage.sampled or any(plan.project.workers()):
+        return
+    for name in expected(wanted, plan):
+        if seen(name, evidence) or any(one.agent_name == name for one in evidence.dispatches):
+            continue
+        there = [one for one in workers.names() if one]
+        held = words.listed(words.quoted(one) for one in there) if there else "none with a name"
+        near = nearest(name, there)
+        meant = f" Is {words.quoted(near[0])} meant?" if near is not None else ""
+        proof = [place for one in workers if one.agent_name is not None for place in one.proof[:1]]
+        yield unmet(
+            name,
+            f"{words.quoted(name)} is expected (`--expect`), and no worker of that name ever registered; there were {held}.{meant}",
+            f"Start the worker of {words.quoted(name)}, or correct `--expect`.",
+            tuple(proof or [place for run in evidence.runs for place in run.proof[:1]]),
+        )

@@ -1,0 +1,138 @@
+"""The gate before a deploy: `check . --expect NAME` and a plan's names against the project's files, and refused Compose files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import call
+from tests.recorded import case
+
+AGENT = (case("planned-and-right") / "agent.py").read_text("utf-8")
+SERVER = """services:
+  livekit:
+    image: livekit/livekit-server:v1.13.5
+    command: --config /livekit.yaml{flag}
+    volumes: [./livekit.yaml:/livekit.yaml]
+    {more}
+"""
+
+
+def project(folder: Path, *names: str, more: str = "") -> Path:
+    """A Compose project whose services register under these names."""
+    lines = ["services:"]
+    for number, name in enumerate(names):
+        lines += [f"  s{number}:", "    build: .", f"    command: python agent{number}.py start"]
+        lines += [f"    environment: {{LIVEKIT_AGENT_NAME: {name}}}"]
+        (folder / f"agent{number}.py").write_text(AGENT, "utf-8")
+    (folder / "docker-compose.yml").write_text("\n".join(lines) + more + "\n", "utf-8")
+    (folder / "Dockerfile").write_text("FROM python\n", "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("named", "asked", "status"),
+    [
+        (("dispatcher", "driver"), "dispatcher,driver", 0),
+        (("dispatcher", "driver", "recorder"), "driver", 0),
+        (("dispatcher", "drivr"), "dispatcher,driver", 1),
+        (("dispatcher", "driver"), "nobody-at-all", 1),
+        (("dispatcher", "$OPEN"), "driver", 3),
+    ],
+)
+def test_an_expected_name_must_be_that_of_a_worker(
+    tmp_path: Path, named: tuple[str, ...], asked: str, status: int
+) -> None:
+    ran = call("check", project(tmp_path, *named), "--expect", asked, "-q")
+    assert ran.exit_code == status, ran.output
+    assert ("LKD515" in ran.output) is (status == 1)
+
+
+def test_an_expected_name_without_any_worker_in_view_is_open(tmp_path: Path) -> None:
+    (tmp_path / "lkdoctor.toml").write_text('[[agents]]\nname = "driver"\n', "utf-8")
+    assert call("check", tmp_path, "--expect", "nobody-at-all", "-q").exit_code == 3
+    assert call("check", tmp_path, "-q").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "plan", "status"),
+    [
+        (("dispatcher", "drivr"), "", 1),
+        (("dispatcher",), "", 1),
+        (("dispatcher",), "workers = 0\n", 0),
+        (("dispatcher", "driver"), "", 0),
+        (("dispatcher", "drivr"), 'dispatched_by = "token"\n', 1),  # LKD202 tells
+    ],
+)
+def test_a_planned_name_that_no_service_has(tmp_path: Path, names: tuple[str, ...], plan: str, status: int) -> None:
+    folder = project(tmp_path, *names)
+    text = f'[[agents]]\nname = "dispatcher"\n[[agents]]\nname = "driver"\n{plan}'
+    (folder / "lkdoctor.toml").write_text(text, "utf-8")
+    ran = call("check", folder, "-q")
+    assert ran.exit_code == status, ran.output
+    if status:
+        assert ("LKD202" in ran.output) is ("token" in plan)
+        assert ("LKD515" in ran.output) is ("token" not in plan)
+
+
+@pytest.mark.parametrize(
+    ("more", "flag", "redis", "islands"),
+    [
+        ("deploy: {replicas: 2}", "", "", True),
+        ("scale: 2", "", "", True),
+        ("deploy: {replicas: 1}", "", "", False),
+        ("deploy: {replicas: 2}", "", "redis: {address: redis:6379}\n", False),
+        ("deploy: {replicas: 2}", " --redis-host redis:6379", "", False),
+        ("deploy: {replicas: 2}", " $MORE", "", False),
+        ("scale: 2\n    environment: {LIVEKIT_CONFIG: $BODY}", "", "", False),
+        ("scale: 2\n    environment: {REDIS_HOST: redis:6379}", "", "", False),
+    ],
+)
+def test_replicas_of_the_server_without_redis(tmp_path: Path, more: str, flag: str, redis: str, islands: bool) -> None:
+    (tmp_path / "docker-compose.yml").write_text(SERVER.format(more=more, flag=flag), "utf-8")
+    (tmp_path / "livekit.yaml").write_text(f"port: 7880\n{redis}", "utf-8")
+    ran = call("check", tmp_path, "-q")
+    assert ("LKD514" in ran.output) is islands, ran.output
+    assert ran.exit_code == int(islands), ran.output
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "services: [a, b]",
+        "services: a",
+        "services:\n  a: nginx",
+        "services:\n  a:\n    image: nginx\n    environment: foo",
+        "services:\n  a:\n    image: nginx\n    environment: {A: [b]}",
+        "services:\n  a:\n    image: nginx\n    deploy: 3",
+        "services:\n  a:\n    image: nginx\n    profiles: x",
+        "services:\n  a:\n    image: [nginx]",
+    ],
+)
+def test_a_form_that_compose_refuses_is_no_clean_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "docker-compose.yml").write_text(text + "\n", "utf-8")
+    ran = call("check", tmp_path, "-q")
+    assert ran.exit_code in {1, 2}, ran.output
+    assert "is refused by Compose" in ran.output
+
+
+def test_forms_that_compose_takes_raise_nothing(tmp_path: Path) -> None:
+    text = (
+        "services:\n  a:\n    image: nginx\n    environment: [A=b, C]\n    deploy:\n    command:\n    env_file: a.env\n"
+    )
+    (tmp_path / "docker-compose.yml").write_text(text, "utf-8")
+    (tmp_path / "a.env").write_text("A=1\n", "utf-8")
+    assert "refused" not in call("check", tmp_path).output
+
+
+def test_fix_is_named_only_where_it_changes_something(tmp_path: Path) -> None:
+    folder = project(tmp_path, "front", "front")
+    assert "lkdoctor fix --dry-run" not in call("check", folder).output  # who keeps the name is not said
+    (folder / "lkdoctor.toml").write_text(
+        '[[agents]]\nname = "front"\nservice = "s0"\ndispatched_by = "token"\n', "utf-8"
+    )
+    told = call("check", folder).output
+    assert "lkdoctor fix --dry-run" in told
+    assert "front-s1" in told
+    assert "front-s1" in call("fix", folder, "--dry-run").output
