@@ -44,12 +44,12 @@ def unserved(
     if not name or seen(name, evidence) or any(one.agent_name.value == name for one in services):
         return
     subject = Subject("agent", agent_name=name)
-    unclear = [one for one in services if one.agent_name.value is None]
+    unclear = [*(one for one in services if one.agent_name.value is None), *plan.project.unseen()]
     if unclear:
         yield Inconclusive(
             subject,
             f"{words.quoted(name)} {why}, and whether a worker registers under it is open: the agent name of "
-            f"{words.listed(one.name or one.first.file for one in unclear)} is not known ({unclear[0].agent_name.why}).",
+            f"{words.listed(one.name or one.first.file for one in unclear)} is not known ({unclear[0].agent_name.why or 'its program is not in view'}).",
             "Set LIVEKIT_AGENT_NAME in the service's environment, or check the running system with --url.",
             weighs=planned is None,  # the user asked for this very answer
         )

@@ -49,6 +49,12 @@ def test_an_expected_name_must_be_that_of_a_worker(
     assert ("LKD515" in ran.output) is (status == 1)
 
 
+def test_a_service_whose_program_is_not_in_view_may_serve_the_name(tmp_path: Path) -> None:
+    more = "\n  driver:\n    image: r.example/driver:3\n    command: python -m driver start"
+    ran = call("check", project(tmp_path, "dispatcher", more=more), "--expect", "driver", "-q")
+    assert ran.exit_code == 3, ran.output
+
+
 def test_an_expected_name_without_any_worker_in_view_is_open(tmp_path: Path) -> None:
     (tmp_path / "lkdoctor.toml").write_text('[[agents]]\nname = "driver"\n', "utf-8")
     assert call("check", tmp_path, "--expect", "nobody-at-all", "-q").exit_code == 3

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from lkdoctor_checks._plan import at_once
 
+from lkdoctor.dispatch.project import at_once
 from lkdoctor.dispatch.settings import Setting
 from tests.config.test_project import read
 
