@@ -49,12 +49,13 @@ def test_a_name_that_an_unseen_program_may_have_is_open(tmp_path: Path, more: st
 def test_a_zip_is_not_to_be_fixed(tmp_path: Path) -> None:
     """`lkdoctor fix` edits folders: told of a zip, it is no help."""
     more = "".join(
-        f"  {one}:\n    image: {one}\n    command: agent start\n    environment: {{LIVEKIT_AGENT_NAME: outbound}}\n"
-        for one in "ab"
+        f"  {one}:\n    build: .\n    command: python {program} start\n    environment: {{LIVEKIT_AGENT_NAME: outbound}}\n"
+        for one, program in (("outbound", "agent.py"), ("copy", "copy.py"))
     )
-    project(tmp_path, more, 'agent_name="x"')
+    project(tmp_path, more)
+    (tmp_path / "copy.py").write_text((tmp_path / "agent.py").read_text())
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for name in ("docker-compose.yml", "agent.py", "lkdoctor.toml"):
+        for name in ("docker-compose.yml", "agent.py", "copy.py", "lkdoctor.toml"):
             archive.write(tmp_path / name, name)
     said = {given: call("check", tmp_path / given, "--format", "json", "--config", tmp_path / "lkdoctor.toml").stdout
             for given in ("docker-compose.yml", "a.zip")}  # fmt: skip
