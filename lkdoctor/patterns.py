@@ -10,14 +10,21 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from itertools import combinations
+from typing import Any, Final, TypeAlias
 
 LONGEST: Final = 600  # characters of a line that an expression is tried on
 SHORTEST: Final = 3  # letters of a fixed word
 _RARE: Final = 5  # letters
-_MOST_REPEATS: Final = (
-    2  # that have no end and may go on over what follows: each multiplies the time by the line's length
-)
+_MOST_REPEATS: Final = 2  # that have no end and may go on over what follows
+_MOST_WAYS: Final = (LONGEST + 1) ** _MOST_REPEATS  # in which one expression may be tried from one letter on
+_DOUBLED: Final = _MOST_WAYS.bit_length()  # rounds after which even two ways have become too many
+_LONG: Final = LONGEST // 10  # rounds
+_REPEATS: Final = frozenset({"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"})
+_LETTERS: Final = frozenset({"LITERAL", "NOT_LITERAL", "ANY", "IN"})
+_Node: TypeAlias = "tuple[str, Any]"  # of a parsed expression: what it is, and its parts
+_ANYTHING: Final[_Node] = ("ANY", None)
+_SAMPLE: Final = tuple(map(chr, (*range(0x250), 0x416, 0x4E2D, 0x2713, 0x1F600)))  # letters of each class
 _PLAIN: Final = frozenset(map(chr, range(0x21, 0x7F))) - frozenset("\"\\'")  # the same in JSON and in plain text
 _CLASSES: Final[dict[str, Callable[[str], bool]]] = {
     "CATEGORY_WORD": lambda letter: letter.isalnum() or letter == "_",
@@ -39,9 +46,11 @@ def trouble(regex: str) -> str:
         return f"is no regular expression: {error}"
     if tree.state.flags & re.IGNORECASE:
         return "ignores case, which is too slow for a log: write the letters as they stand in the line"
-    if _nested(tree, inside=False):
-        return "repeats a repetition, `(a+)+` or `(a|b)*`, which can take for ever on one line: write it without"
-    if _wide(tree) > _MOST_REPEATS:
+    try:
+        ways = _ways(tree)
+    except _NestedError:
+        return "repeats a repetition, `(a+)+` or `(a|ab)*`, which can take for ever on one line: write it without"
+    if ways > _MOST_WAYS:
         return (
             f"has more than {_MOST_REPEATS} `.*` or the like, which is too slow for a log: keep the words, drop what may be "
             "anything"
@@ -95,7 +104,7 @@ def _required(tree: Iterable[Any]) -> frozenset[str] | None:
 def _inner(name: str, value: Any) -> frozenset[str] | None:
     if name == "SUBPATTERN":
         return _required(value[-1])
-    if name in {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}:
+    if name in _REPEATS:
         return _required(value[2]) if value[0] >= 1 else None
     if name == "ATOMIC_GROUP":
         return _required(value)
@@ -105,51 +114,98 @@ def _inner(name: str, value: Any) -> frozenset[str] | None:
     return None
 
 
-def _children(name: str, value: Any) -> Sequence[Any]:
-    if name == "SUBPATTERN":
-        return [value[-1]]
-    if name in {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}:
-        return [value[2]]
-    if name in {"ASSERT", "ASSERT_NOT"}:
-        return [value[1]]
-    if name == "BRANCH":
-        return list(value[1])
-    if name == "GROUPREF_EXISTS":
-        return [one for one in value[1:] if one is not None]
-    return [value] if name == "ATOMIC_GROUP" else []
+class _NestedError(Exception):
+    """A repetition of what can itself be read in several ways, which multiply with each round."""
 
 
-def _open_ended(name: str, value: Any) -> bool:
-    return name in {"MAX_REPEAT", "MIN_REPEAT"} and int(value[1]) > LONGEST // 10
+def _ways(tree: Iterable[Any], follow: Sequence[_Node] = ()) -> int:
+    """In how many ways this can be tried on a line from one letter on, before it fails; just above the most, it ends counting.
 
+    `follow`: with what may begin what stands behind; without any, the last repetition takes what is left, and is never tried
+    anew.
 
-def _nested(tree: Iterable[Any], *, inside: bool) -> bool:
-    """Is there a repetition, or a choice, within one that has no end?"""
-    for kind, value in tree:
-        name = str(kind)
-        ending = _open_ended(name, value)
-        if inside and (ending or name in {"BRANCH", "GROUPREF"}):
-            return True
-        if any(_nested(one, inside=inside or ending) for one in _children(name, value)):
-            return True
-    return False
-
-
-def _wide(tree: Iterable[Any]) -> int:
-    """How many repetitions have no end and may go on over what stands behind them, so that each try is tried anew."""
+    Raises:
+        _NestedError: they multiply with each round of a repetition.
+    """
     items = _flat(tree)
-    found = 0
+    found, loose = 1, False
     for index, (name, value) in enumerate(items):
-        if name == "BRANCH":
-            found += max(_wide(one) for one in value[1])
-        elif _open_ended(name, value) and index + 1 < len(items):  # the last one takes what is left
-            after, letter = items[index + 1]
-            found += after != "LITERAL" or _takes(value[2], chr(letter))
+        after = _firsts(items[index + 1 :], follow)
+        if name == "LITERAL":
+            loose = False
+        elif name in _REPEATS:
+            here = _repeated(name, value, after)
+            if here == 1 and loose and after and int(value[1]) > _LONG:
+                here = LONGEST  # without a choice of its own, it is walked anew for each of the one before it
+            loose = loose or here > 1
+            found *= here
+        elif name == "BRANCH":
+            every = [_ways(one, after) for one in value[1]]
+            begin = [_firsts(_flat(one), after) for one in value[1]]
+            found *= max(every) if all(_apart(*two) for two in combinations(begin, 2)) else sum(every)
+        elif name == "GROUPREF_EXISTS":
+            found *= sum(_ways(one, after) for one in value[1:] if one is not None) + 1
+        elif name in {"ASSERT", "ASSERT_NOT"}:
+            found *= _ways(value[1])
+        if found > _MOST_WAYS:
+            return _MOST_WAYS + 1
     return found
 
 
-def _flat(tree: Iterable[Any]) -> list[tuple[str, Any]]:
-    items: list[tuple[str, Any]] = []
+def _repeated(name: str, value: Any, after: Sequence[_Node]) -> int:
+    least, most, body = min(int(value[0]), LONGEST), min(int(value[1]), LONGEST), value[2]
+    begin = _firsts(_flat(body), ())
+    ways = _ways(body, (*begin, *after) if most > 1 else after)
+    if ways == 1:
+        # Where the next letter tells whether it goes on, there is no choice.
+        return 1 if name == "POSSESSIVE_REPEAT" or _apart(begin, after) else most - least + 1
+    found = _MOST_WAYS + 1 if most > _DOUBLED else sum(ways**one for one in range(least, most + 1))
+    if most > 1 and found > _MOST_WAYS:
+        raise _NestedError
+    return found
+
+
+def _firsts(items: Sequence[_Node], follow: Sequence[_Node]) -> list[_Node]:
+    """The letters and classes with which this, or where it can be empty what follows, may begin."""
+    found: list[_Node] = []
+    for name, value in items:
+        if name in _LETTERS:
+            return [*found, (name, value)]
+        if name in _REPEATS:
+            found += _firsts(_flat(value[2]), ())
+            if value[0] and not _empty(value[2]):
+                return found
+        elif name == "BRANCH":
+            for one in value[1]:
+                found += _firsts(_flat(one), ())
+            if not any(_empty(one) for one in value[1]):
+                return found
+        elif name not in {"AT", "ASSERT", "ASSERT_NOT"}:
+            return [*found, _ANYTHING]
+    return [*found, *follow]
+
+
+def _empty(tree: Iterable[Any]) -> bool:
+    """May it match without a letter?"""
+    return not any(
+        name in _LETTERS
+        or (name in _REPEATS and value[0] and not _empty(value[2]))
+        or (name == "BRANCH" and not any(_empty(one) for one in value[1]))
+        for name, value in _flat(tree)
+    )
+
+
+def _apart(some: Sequence[_Node], others: Sequence[_Node]) -> bool:
+    """Is there no letter that one of each takes?"""
+    named = {chr(value) for name, value in (*some, *others) if name == "LITERAL"}
+    return not any(
+        any(_takes(one, letter) for one in some) and any(_takes(one, letter) for one in others)
+        for letter in (*_SAMPLE, *named)
+    )
+
+
+def _flat(tree: Iterable[Any]) -> list[_Node]:
+    items: list[_Node] = []
     for kind, value in tree:
         if str(kind) in {"SUBPATTERN", "ATOMIC_GROUP"}:
             items += _flat(value[-1] if str(kind) == "SUBPATTERN" else value)
@@ -158,14 +214,11 @@ def _flat(tree: Iterable[Any]) -> list[tuple[str, Any]]:
     return items
 
 
-def _takes(body: Sequence[Any], letter: str) -> bool:
-    """Can this body of a repetition go on with the letter? What is not a single letter or class counts as such."""
-    if len(body) != 1:
-        return True
-    (kind, value) = body[0]
-    name = str(kind)
-    if name == "LITERAL":
-        return chr(value) == letter
+def _takes(node: _Node, letter: str) -> bool:
+    """Does this letter or class take the letter?"""
+    name, value = node
+    if name in {"LITERAL", "NOT_LITERAL"}:
+        return (chr(value) == letter) == (name == "LITERAL")
     if name != "IN":
         return True
     members = [(str(one), what) for one, what in value]

@@ -53,10 +53,11 @@ def command(
     """Collect everything allowed into a redacted case: a folder or a zip that `lkdoctor check CASE` reads like the original.
 
     Taken are server and worker logs, API exchanges, LiveKit's own lines of .env files, tokens (decoded, without signature),
-    with --url what the live server answers, and with --worker-url what a worker says of itself. Secrets, people's identities and phone numbers are replaced; the same one
-    with --url what the live server answers, and with --docker and --host containers, their logs and workers of this machine. Secrets, people's identities and phone numbers are replaced; the same one
-    by the same word in every file. What lkdoctor does not read is left out, and said. case.json lists each file with what was
-    masked in it. Look into the case before you send it: what your own programs print may hold more than lkdoctor can know.
+    with --url what the live server answers, with --worker-url what a worker says of itself, and with --docker and --host this
+    machine's containers, their logs, and its workers. Secrets, people's identities and phone numbers are replaced, the same
+    one by the same word in every file. What lkdoctor does not read is left out, and said. case.json lists each file with what
+    was masked in it. Look into the case before you send it: what your own programs print may hold more than lkdoctor can
+    know.
 
     Exit status: 0 written, 2 wrong usage or input, 3 written without something that was asked for, 4 lkdoctor failed,
     130 interrupted (the case holds what was collected until then).

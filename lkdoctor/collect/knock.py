@@ -70,7 +70,7 @@ class Answer:
         """The `code` of a Twirp error; empty for anything else."""
         try:
             content = json.loads(self.text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return ""
         code = content.get("code") if isinstance(content, dict) else None
         return code if isinstance(code, str) else ""
@@ -80,7 +80,7 @@ class Answer:
         """Whether it is a JSON object, as every Twirp answer is."""
         try:
             return isinstance(json.loads(self.text), dict)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
 
 

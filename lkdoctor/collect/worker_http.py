@@ -32,6 +32,7 @@ _AGAIN: Final = 2.0  # s between two looks at a worker that is unwell: a reconne
 _LOOKS: Final = 4  # so an unwell worker is watched for 6 s
 _SHORT: Final = 200  # characters of an answer that are kept
 _METRICS_BYTES: Final = 1 << 20
+_MOST_JOBS: Final = 1 << 53  # more is no count, and no file of facts could hold it
 _PORT: Final = re.compile(r"\d{1,5}$")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PAGES: Final = re.compile(r"/(?:worker|metrics)?$")
@@ -138,15 +139,25 @@ def _page(answer: Answer) -> dict[str, Any]:
         "name_from_env": page["agent_name_is_env"] if isinstance(page.get("agent_name_is_env"), bool) else None,
         "job_type": _text(page, "worker_type") or "",
         "deployment": _text(page, "deployment"),
-        "active_jobs": None if (jobs := _number(page.get("active_jobs"))) is None else int(jobs),
+        "active_jobs": _count(page.get("active_jobs")),
         "load": _number(load),
         "load_not_a_number": load == "NaN" or (isinstance(load, float) and math.isnan(load)),
     }
 
 
 def _number(value: Any) -> float | None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if number else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _count(value: Any) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and 0 <= number <= _MOST_JOBS else None
 
 
 def _text(page: Mapping[str, Any], name: str) -> str | None:
@@ -168,9 +179,10 @@ def _gauges(answer: Answer) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {"sdk": "python", "metrics": True}
     if "lk_agents_active_job_count" in values:
-        found["active_jobs"] = int(values["lk_agents_active_job_count"])
+        found["active_jobs"] = _count(values["lk_agents_active_job_count"])
     if "lk_agents_worker_load" in values:
         found["load"] = _number(values["lk_agents_worker_load"])
+        found["load_not_a_number"] = math.isnan(values["lk_agents_worker_load"])
     return found
 
 
@@ -195,8 +207,18 @@ class Endpoints:
         await asyncio.gather(*(self._one(one, gathered) for one in urls))
 
     async def _one(self, url: str, gathered: Gathered) -> None:
-        found = await read_endpoint(url, seconds=self.seconds)
-        add(found, gathered, await why_none(found, self.seconds))
+        try:
+            found = await read_endpoint(url, seconds=self.seconds)
+            why = await why_none(found, self.seconds)
+        except Exception as error:  # noqa: BLE001 - an answer of an unforeseen form costs only itself
+            gathered.notes.append(SourceNote(url, KIND, unusable=unforeseen(error)))
+            return
+        add(found, gathered, why)
+
+
+def unforeseen(error: Exception) -> str:
+    """What is said of an answer that could not be read."""
+    return f"reading its answer failed with {type(error).__name__}: {mask(str(error))[:_SHORT]}"
 
 
 async def why_none(found: WorkerEndpoint, seconds: float = SECONDS) -> str:

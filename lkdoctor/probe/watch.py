@@ -9,6 +9,7 @@ server's log and webhooks show it come and go.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import time
 from collections.abc import Callable
@@ -152,8 +153,8 @@ class _Listener:
                 list_again = time.monotonic() + _LISTING
                 await self._list()
             self.say(f"watching {self.notes.room}: {self._in_words()}, {left:.0f} s more")
-            pause = min(left, 1.0)
-            await asyncio.wait({asyncio.ensure_future(self.over.wait())}, timeout=pause)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.over.wait(), min(left, 1.0))
         if not self.over.is_set():
             await self._list()
             self.over.set()  # that this listener leaves now is no end of its own

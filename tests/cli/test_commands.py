@@ -206,7 +206,10 @@ class TestTheRest:
         overview = run("--help").out
         for name in COMMANDS:
             assert name in overview
-            assert run(name, "--help").status == 0
+            ran = run(name, "--help")
+            assert ran.status == 0
+            sentences = [one.strip() for one in " ".join(ran.out.split("Options:")[0].split()).split(". ")]
+            assert len(sentences) == len(set(sentences)), f"{name} --help says a sentence twice"
 
     def test_version_is_quick_because_nothing_heavy_is_imported(self) -> None:
         code = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -351,3 +352,36 @@ def test_another_process_is_seen_as_it_sees_itself(tmp_path: Path) -> None:
     assert (one.sdk, one.by, one.num_cpus) == ("python", "rule", 3.0)
     assert one.load is not None
     assert "OTHER" not in one.told()
+
+
+@pytest.mark.skipif(sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2, reason="one CPU is to be left out")
+def test_a_pinned_process_s_host_load_is_of_all_cpus(tmp_path: Path) -> None:
+    """An SDK that counts the host's time counts that of CPUs on which its process may not run, too."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3").symlink_to(sys.executable)
+    (tmp_path / "lib" / "python3.11" / "site-packages" / "livekit_agents-0.10.2.dist-info").mkdir(parents=True)
+    every = sorted(os.sched_getaffinity(0))
+    program = f"import os, sys; os.sched_setaffinity(0, [{every[0]}]); print('ready', flush=True); sys.stdin.read()"
+    spin = "import os, sys; os.sched_setaffinity(0, [int(sys.argv[1])])\nwhile os.getppid() != 1: pass"
+    worker = subprocess.Popen(
+        [str(tmp_path / "bin" / "python3"), "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    spinners = [subprocess.Popen([sys.executable, "-c", spin, str(cpu)]) for cpu in every]
+    try:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"ready\n"
+
+        async def run() -> list[list[LoadReading]]:
+            await asyncio.sleep(1)  # until all of them spin
+            places = [machine.of_process(worker.pid)]
+            return [one async for one in measure.readings(places, [], measure.Known(), seconds=2)]
+
+        ((one,),) = asyncio.run(run())
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.wait()
+        worker.communicate(b"", timeout=20)
+    assert (one.version, one.of, one.divisor, one.own_cpus) == ("0.10.2", "host", one.host_cpus, 1)
+    assert one.load is not None
+    assert one.load > 0.75 * len(every) / one.host_cpus

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
+from typing import Any, cast
 
 import pytest
 
 from lkdoctor.collect.machine import container_logs, signs
 from lkdoctor.collect.machine.containers import container_of, moment
+from lkdoctor.collect.machine.endpoints import of_process
 from lkdoctor.collect.machine.engine import EngineError, connect
 from lkdoctor.collect.machine.environment import allowed, command, pairs
-from lkdoctor.dispatch.machine import Port
+from lkdoctor.dispatch.machine import HostProcess, Port
 
 PLANTED = "planted-secret-0123456789"
 
@@ -109,6 +113,20 @@ def test_an_engine_behind_ssh_is_stated() -> None:
     said = refused(DOCKER_HOST="ssh://deploy@voice.example.com")
     assert "deploy@voice.example.com" in said
     assert "DOCKER_HOST=unix:///tmp/far.sock" in said
+
+
+@pytest.mark.parametrize("password", ["hunter2pw", "hunt/er2", "p@ss/word:1"])
+@pytest.mark.parametrize(
+    "host", ["ssh://bob:{}@127.0.0.1:2222", "tcp://bob:{}@127.0.0.1:9", "bob:{}@127.0.0.1", "ftp://bob:{}@h"]
+)
+def test_the_password_of_an_address_is_told_nowhere(host: str, password: str) -> None:
+    said = refused(DOCKER_HOST=host.format(password))
+    assert "bob@" in said
+    assert not any(part in said for part in (password, "hunt", "p@ss"))
+
+
+def test_a_port_of_ssh_is_given_as_ssh_wants_it() -> None:
+    assert ".sock -p 2222 bob@voice.example.com`" in refused(DOCKER_HOST="ssh://bob@voice.example.com:2222")
 
 
 def test_a_remote_engine_that_is_not_there() -> None:
@@ -275,3 +293,72 @@ def test_a_program_that_is_run_with_start_is_none() -> None:
     ]
     assert signs.mains(listed) == {}
     assert signs.possible(listed) == [30]
+
+
+class Recorded:
+    """A container's log as an engine hands it out: in pieces, of which it counts those that were taken."""
+
+    def __init__(self, *lines: bytes) -> None:
+        self.lines = lines
+        self.taken = 0
+
+    def logs(self, *, tail: int | None = None, stream: bool, follow: bool) -> Iterator[bytes]:
+        assert stream
+        assert not follow
+        for line in self.lines if tail is None else self.lines[-tail:]:
+            self.taken += len(line)
+            yield line
+
+
+WORKER_LINE = b'{"message": "registered worker", "level": "INFO", "name": "livekit.agents", "agent_name": "inbound-agent", "deployment": "", "id": "AW_AWYoYgEJb8pm", "url": "ws://127.0.0.1:33893", "region": "", "protocol": 17, "timestamp": "2026-11-21T18:54:45.489730+00:00"}\n'  # of livekit-agents
+ROW = b"LOG:  checkpoint complete: wrote 42 buffers (0.3%); 0 WAL file(s) added, 0 removed, 0 recycled\n"
+
+
+def test_a_log_of_something_else_is_looked_at_and_not_copied() -> None:
+    folder = container_logs.LogFolder()
+    database = Recorded(*[ROW] * 50_000)
+    found = container_logs.fetch(cast("Any", database), "db", folder)
+    assert found.kinds == ()
+    assert list(folder.path.iterdir()) == []
+    assert database.taken < 1 << 20
+
+
+@pytest.mark.parametrize("lines", [(WORKER_LINE, *[ROW] * 9000), (*[ROW] * 9000, WORKER_LINE)])
+def test_a_worker_s_log_is_known_by_its_beginning_or_its_end(lines: tuple[bytes, ...]) -> None:
+    folder = container_logs.LogFolder()
+    found = container_logs.fetch(cast("Any", Recorded(*lines)), "agent-1", folder)
+    assert found.kinds == ("worker",)
+    assert [one.read_bytes() for one in folder.path.iterdir()] == [b"".join(lines)]
+
+
+def test_all_copies_together_are_bounded() -> None:
+    folder = container_logs.LogFolder()
+    folder.left = 3 * len(WORKER_LINE)
+    first = container_logs.fetch(cast("Any", Recorded(WORKER_LINE, WORKER_LINE)), "agent-1", folder)
+    second = container_logs.fetch(cast("Any", Recorded(WORKER_LINE, WORKER_LINE)), "agent-2", folder)
+    third = container_logs.fetch(cast("Any", Recorded(WORKER_LINE, WORKER_LINE)), "agent-3", folder)
+    assert sum(one.stat().st_size for one in folder.path.iterdir()) == 3 * len(WORKER_LINE)
+    assert (first.notes, first.worker is None) == ((), False)
+    assert ("--since" in second.notes[0], second.worker is None) == (True, False)
+    assert ("was not read" in third.notes[0], third.worker, third.kinds) == (True, None, ("worker",))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="network namespaces")
+def test_a_process_in_a_network_of_its_own_is_not_asked_here() -> None:
+    """Its port on 127.0.0.1 is another program's here."""
+    apart = subprocess.Popen(
+        ["unshare", "--net", sys.executable, "-c", "print('ready', flush=True); input()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        assert apart.stdout is not None
+        if apart.stdout.readline() != b"ready\n":
+            pytest.skip("this user may make no network namespace")
+        assert of_process(HostProcess(at=0.0, pid=apart.pid, ports=(8081,), container="c0ffee")).urls == ()
+        assert of_process(HostProcess(at=0.0, pid=apart.pid, ports=(8081,))).urls == ()
+    finally:
+        apart.communicate(b"\n", timeout=20)
+    # One of a container on this machine's network is asked like any other.
+    own = HostProcess(at=0.0, pid=os.getpid(), ports=(8081,), container="c0ffee")
+    assert of_process(own).urls == ("http://127.0.0.1:8081",)
+    assert of_process(HostProcess(at=0.0, pid=2**22 + 1, ports=(8081,), container="c0ffee")).urls == ()

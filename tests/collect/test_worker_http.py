@@ -8,14 +8,18 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 
+from lkdoctor.collect import worker_http
 from lkdoctor.collect.address import AddressError
 from lkdoctor.collect.fact_files import read_facts, write_facts
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.kinds import BY_NAME
+from lkdoctor.collect.machine import endpoints
+from lkdoctor.collect.machine.endpoints import Address
 from lkdoctor.collect.worker_http import Endpoints, read_endpoint, why_none, worker_url
 from lkdoctor.dispatch.worker_http import SILENT, WorkerEndpoint
 
@@ -199,3 +203,45 @@ def test_readings_are_kept_in_a_case_and_read_again() -> None:
     again = Gathered()
     read_facts(lines, "worker-http.jsonl", again, BY_NAME["worker_http"])
     assert [one.told() for one in again.facts[WorkerEndpoint]] == [one.told() for one in gathered.facts[WorkerEndpoint]]
+
+
+@pytest.mark.parametrize("jobs", ["9" * 400, "1e300", "-1", "NaN", "9" * 5000, "true"])
+def test_a_count_that_is_none_is_not_known(jobs: str) -> None:
+    page = PAGES["1.3.12"].replace('"active_jobs": 2', f'"active_jobs": {jobs}')
+    found, _ = read({"/": text("OK"), "/worker": text(page)})
+    assert found.active_jobs is None
+    found, why = read({"/metrics": text(f"lk_agents_active_job_count {jobs}\nlk_agents_worker_load NaN\n")})
+    assert (found.worker, found.active_jobs, found.load, found.load_not_a_number, why) == (True, None, None, True, "")
+
+
+@pytest.mark.parametrize("status", [200, 401, 503])
+def test_deep_brackets_are_read_as_any_other_words(status: int) -> None:
+    deep = text("[" * 100_000, status)
+    found, why = read({"/": deep, "/worker": deep, "/metrics": deep, "/rtc/validate": deep})
+    assert (found.worker, "not as an agent worker" in why) == (False, True)
+
+
+@pytest.mark.parametrize("way", ["named", "found"])
+def test_an_answer_that_cannot_be_read_costs_only_itself(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One endpoint fails in a way that nobody foresaw; the other's reading is kept, and the failure is told."""
+
+    async def run() -> Gathered:
+        gathered = Gathered()
+        async with answering({"/": text("OK"), "/worker": text(PAGES["1.9.0"])}) as good:
+            bad = good.replace("127.0.0.1", "localhost")
+            if way == "named":
+                await Endpoints([bad, good]).collect(gathered, lambda _: None)
+            else:
+                await endpoints.read([Address("process 1", (bad,)), Address("process 2", (good,))], gathered, 5.0)
+        return gathered
+
+    async def fails(url: str, **more: Any) -> WorkerEndpoint:
+        if "localhost" in url:
+            raise OverflowError("int too large to convert to float")
+        return await read_endpoint(url, **more)
+
+    monkeypatch.setattr(worker_http, "read_endpoint", fails)
+    gathered = asyncio.run(run())
+    assert len(gathered.facts[WorkerEndpoint]) == 1
+    (note,) = (one for one in gathered.notes if "localhost" in one.name)
+    assert "failed with OverflowError: int too large" in " ".join([note.unusable, *note.notes])

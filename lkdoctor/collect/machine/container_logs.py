@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 MOST_LINES: Final = 200_000  # of one container, the newest
 MOST_BYTES: Final = 128 << 20
-_HEAD: Final = 256 << 10
+MOST_KEPT: Final = 512 << 20  # of all containers together
+_LOOK: Final = 256 << 10  # bytes of a log's beginning, and of its end, that tell whose it is
+_LAST: Final = 500  # lines of its end
+_SHORTER: Final = "; --since and --until name a shorter time"
 # A name like this would be taken for one file of a rotated set.
 _LIKE_ROTATED: Final = re.compile(r"\d{8}|\d{4}-\d\d-\d\d")
 
@@ -31,6 +35,7 @@ class LogFolder:
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="lkdoctor-logs-"))
+        self.left = MOST_KEPT  # bytes that may still be written into it
         weakref.finalize(self, shutil.rmtree, str(self.path), ignore_errors=True)
 
 
@@ -54,7 +59,7 @@ def fetch(
     until: float | None = None,
     go_on: Callable[[], bool] = lambda: True,
 ) -> Fetched:
-    """Copy the log of a container when it holds lines of a LiveKit server or of an agent worker; else nothing is kept.
+    """Copy the log of a container when it holds lines of a LiveKit server or of an agent worker; else nothing is written.
 
     `go_on` False ends it early. Raises docker's APIError when the engine cannot read this container's log.
     """
@@ -63,15 +68,14 @@ def fetch(
         span["since"] = int(since)
     if until is not None:
         span["until"] = int(until) + 1
-    target = folder.path / f"{len(list(folder.path.iterdir()))}.log"
-    size, notes = _copy(container.logs(stream=True, follow=False, tail=MOST_LINES, **span), target, go_on)
-    if not size:
-        target.unlink()
-        return Fetched()
-    kinds = _kinds(target)
+    kinds = _kinds(container, span)
     if not kinds:
-        target.unlink()
         return Fetched()
+    if not folder.left:
+        return Fetched(kinds, notes=(f"its log was not read: those before it took {MOST_KEPT >> 20} MiB{_SHORTER}",))
+    target = folder.path / f"{len(list(folder.path.iterdir()))}.log"
+    size, notes = _copy(_pieces(container, tail=MOST_LINES, **span), target, min(MOST_BYTES, folder.left), go_on)
+    folder.left = max(folder.left - size, 0)
     file = log_name(name, kinds)
     return Fetched(
         kinds,
@@ -88,15 +92,15 @@ def log_name(container: str, kinds: Iterable[str]) -> str:
     return f"{SERVER if SERVER in kinds else WORKER}-{container}{end}.log"
 
 
-def _copy(pieces: Iterable[bytes], target: Path, go_on: Callable[[], bool]) -> tuple[int, list[str]]:
+def _copy(pieces: Iterable[bytes], target: Path, most: int, go_on: Callable[[], bool]) -> tuple[int, list[str]]:
     size = lines = 0
     notes = []
     with target.open("xb") as out:
         for piece in pieces:
-            size += out.write(piece)
+            size += out.write(piece[: most - size])
             lines += piece.count(b"\n")
-            if size >= MOST_BYTES:
-                notes.append(f"only {size >> 20} MiB were read; --since and --until name a shorter time")
+            if size >= most:
+                notes.append(f"only {size / (1 << 20):.3g} MiB were read{_SHORTER}")
                 break
             if not go_on():
                 notes.append("reading it was ended early")
@@ -106,17 +110,37 @@ def _copy(pieces: Iterable[bytes], target: Path, go_on: Callable[[], bool]) -> t
     return size, notes
 
 
-def _kinds(log: Path) -> tuple[str, ...]:
-    """What stands in it, by its beginning and its end: a busy program's own lines may fill either."""
-    size = log.stat().st_size
-    with log.open("rb") as file:
-        parts = [file.read(_HEAD)]
-        if size > _HEAD:
-            file.seek(max(_HEAD, size - _HEAD))
-            parts.append(file.read().partition(b"\n")[2])
+def _pieces(container: Running, **which: Any) -> Generator[bytes, None, None]:
+    """The log as it comes; whoever has enough closes it, and the engine sends no more."""
+    stream = container.logs(stream=True, follow=False, **which)
+    ended = False
+    try:
+        yield from stream
+        ended = True
+    finally:
+        if not ended:
+            with contextlib.suppress(OSError, AttributeError):  # the engine has closed it meanwhile
+                stream.close()
+
+
+def _kinds(container: Running, span: Mapping[str, Any]) -> tuple[str, ...]:
+    """What stands in its log, by its beginning and its end: a busy program's own lines may fill either."""
+    parts = [_part(_pieces(container, **span))]
+    if len(parts[0]) >= _LOOK:
+        parts.append(_part(_pieces(container, tail=_LAST, **span)))
     found = []
     if any(sniff(part.split(b"\n")) is not None for part in parts):
         found.append(SERVER)
     if any(is_worker_log(part) for part in parts):
         found.append(WORKER)
     return tuple(found)
+
+
+def _part(pieces: Generator[bytes, None, None]) -> bytes:
+    found = bytearray()
+    for piece in pieces:
+        found += piece
+        if len(found) >= _LOOK:
+            break
+    pieces.close()
+    return bytes(found[:_LOOK])

@@ -17,7 +17,7 @@ from lkdoctor.collect.machine import signs
 from lkdoctor.collect.machine.containers import container_of
 from lkdoctor.collect.machine.declared import declared
 from lkdoctor.collect.machine.endpoints import Address, of_container
-from lkdoctor.collect.machine.engine import connect, is_here, product
+from lkdoctor.collect.machine.engine import connect, is_here, product, shown
 from lkdoctor.dispatch.machine import LIVE, SERVER, WORKER, Container, Death
 from lkdoctor.dispatch.model import SourceNote
 from lkdoctor.redact import mask
@@ -61,7 +61,7 @@ class Engine:
         now = time.time()
         note = SourceNote(LIVE, KIND, first_at=now, last_at=now)
         gathered.notes.append(note)
-        note.notes.append(f"{product(client.version())} at {mask(host)}")
+        note.notes.append(f"{product(client.version())} at {shown(host)}")
         self.here = is_here(host)
         if not self.here:
             note.notes.append("it runs on another machine: its files and ports are not looked at")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.dispatch.machine import HostProcess
+from lkdoctor.dispatch.model import SourceNote
 
 USUAL: Final = 8081  # both SDKs after `start`; a free one after `dev`
 _MOST: Final = 64  # workers that are asked
@@ -42,8 +44,21 @@ def of_container(name: str, described: Mapping[str, Any]) -> Address:
 
 
 def of_process(process: HostProcess) -> Address:
-    """Candidates for a process of this machine."""
+    """Candidates for a process of this machine; none for one whose network, a container's mostly, is not this one's.
+
+    There the same port on 127.0.0.1 would be another program's.
+    """
+    if not _same_network(process):
+        return Address(f"process {process.pid}", ())
     return Address(f"process {process.pid}", tuple(f"http://127.0.0.1:{port}" for port in process.ports[:_TRIES]))
+
+
+def _same_network(process: HostProcess) -> bool:
+    """Is 127.0.0.1 the same to it as to lkdoctor? Where that cannot be seen, it is unless a container holds the process."""
+    try:
+        return os.readlink(f"/proc/{process.pid}/ns/net") == os.readlink("/proc/self/ns/net")
+    except OSError:
+        return not process.container
 
 
 def _listening(pid: int) -> tuple[int, ...]:
@@ -64,11 +79,15 @@ def _listening(pid: int) -> tuple[int, ...]:
 
 async def read(addresses: Iterable[Address], gathered: Gathered, seconds: float) -> None:
     """Ask each, and keep what answers as a worker does; what else listens there was not meant."""
-    from lkdoctor.collect.worker_http import add, read_endpoint  # noqa: PLC0415 - aiohttp
+    from lkdoctor.collect.worker_http import KIND, add, read_endpoint, unforeseen  # noqa: PLC0415 - aiohttp
 
     async def one(address: Address) -> None:
         for url in address.urls:
-            found = await read_endpoint(url, seconds=min(seconds, 5.0), found_in=address.found_in)
+            try:
+                found = await read_endpoint(url, seconds=min(seconds, 5.0), found_in=address.found_in)
+            except Exception as error:  # noqa: BLE001 - an answer of an unforeseen form costs only itself
+                gathered.notes.append(SourceNote(url, KIND, notes=[unforeseen(error)]))
+                continue
             if found.worker:
                 add(found, gathered)
                 return

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from lkdoctor.redact import mask
+from lkdoctor.redact import mask, of_this_run
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -36,14 +36,17 @@ def connect(environ: Mapping[str, str], seconds: float) -> tuple[DockerClient, s
     host, named_by = _address(environ)
     scheme = host.partition("://")[0]
     if scheme == "ssh":
-        place = urlsplit(host).netloc
         raise EngineError(
-            f"{named_by} names an engine behind ssh ({mask(host)}), which lkdoctor does not walk to. Run lkdoctor on that "
-            f"machine, or forward its socket: `ssh -nNT -L /tmp/far.sock:{USUAL} {mask(place)}`, then "
+            f"{named_by} names an engine behind ssh ({shown(host)}), which lkdoctor does not walk to. Run lkdoctor on that "
+            f"machine, or forward its socket: `ssh -nNT -L /tmp/far.sock:{USUAL} {_ssh_place(host)}`, then "
             "DOCKER_HOST=unix:///tmp/far.sock"
         )
     if scheme not in ("unix", "tcp", "http", "https"):
-        raise EngineError(f"{named_by} is {mask(host)!r}; write unix:///path/to/docker.sock or tcp://HOST:PORT")
+        raise EngineError(f"{named_by} is {shown(host)!r}; write unix:///path/to/docker.sock or tcp://HOST:PORT")
+    if not _readable(host):
+        raise EngineError(
+            f"{named_by} is {shown(host)!r}, which is no address: write tcp://HOST:PORT, and signs such as / of a password as %2F"
+        )
     if scheme == "unix":
         _usable(host.removeprefix("unix://"), named_by, environ)
     try:
@@ -81,6 +84,30 @@ def _asked(opened: socket.socket) -> None:
     opened.sendall(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")
     if not opened.recv(16).startswith(b"HTTP/"):
         raise OSError("what listens there is no Docker engine")
+
+
+def shown(host: str) -> str:
+    """The engine's address without its password, which is masked from then on wherever else it stands."""
+    head, found, rest = host.rpartition("://")
+    user, at, place = rest.rpartition("@")  # the last one: a password may hold some, and slashes
+    name, _, password = user.partition(":")
+    of_this_run().add(password)
+    return mask(f"{head}{found}{name}{at}{place}")
+
+
+def _ssh_place(host: str) -> str:
+    """`user@host`, or `-p PORT user@host`, as ssh wants it."""
+    place = shown(host).removeprefix("ssh://").partition("/")[0]
+    name, found, port = place.rpartition(":")
+    return f"-p {port} {name}" if found and port.isdigit() else place
+
+
+def _readable(host: str) -> bool:
+    try:
+        _ = urlsplit(host).port
+    except ValueError:  # its words hold what stands where a port should be: a piece of the password
+        return False
+    return True
 
 
 def is_here(host: str) -> bool:
@@ -179,13 +206,14 @@ def _others(environ: Mapping[str, str], missed: str) -> Iterator[str]:
 
 
 def _failed(host: str, named_by: str, error: Exception) -> str:
+    address = shown(host)
     words = mask(" ".join(str(error).split()))
     low = words.lower()
     if "permission denied" in low:
         return _forbidden(host.removeprefix("unix://"))
     if "refused" in low:
         start = "start it (`systemctl start docker`)" if is_here(host) else "see that it listens there"
-        return f"nobody answers at {mask(host)} ({named_by}): {start}"
+        return f"nobody answers at {address} ({named_by}): {start}"
     if "timed out" in low:
-        return f"the engine at {mask(host)} ({named_by}) does not answer in time"
-    return f"the engine at {mask(host)} ({named_by}) cannot be asked: {words[:200]}"
+        return f"the engine at {address} ({named_by}) does not answer in time"
+    return f"the engine at {address} ({named_by}) cannot be asked: {words[:200]}"

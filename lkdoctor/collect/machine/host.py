@@ -49,6 +49,7 @@ class Look:
         listed, hidden = _listed()
         note.lines = len(listed)
         sure = signs.mains(listed)
+        apart = 0
         for pid in sorted({*sure, *signs.possible(listed)}):
             if self.stop.is_set():
                 note.notes.append("not all processes were looked at")
@@ -62,7 +63,11 @@ class Look:
                 self.possible.append(found)
             else:
                 continue
-            self.addresses.append(of_process(found))
+            address = of_process(found)
+            apart += bool(found.ports and not address.urls)
+            self.addresses.append(address)
+        if apart:
+            note.notes.append(f"workers in a network of their own, whose endpoints --docker can ask: {apart}")
         if hidden:
             note.notes.append(f"processes of other users that could not be looked at (root sees them all): {hidden}")
 
