@@ -117,8 +117,11 @@ class Redactor:
         if self._known:
             if self._values is None:
                 longest_first = sorted(self._known, key=lambda form: (-len(form), form))
-                self._values = re.compile("|".join(map(re.escape, longest_first)))
-            text = self._values.sub(lambda match: self.token(self._known[match[0]]), text)
+                # A token is passed over: the secret may be the word "secret".
+                self._values = re.compile("|".join((r"<secret:[0-9a-f]{4,}>", *map(re.escape, longest_first))))
+            text = self._values.sub(
+                lambda match: self.token(self._known[match[0]]) if match[0] in self._known else match[0], text
+            )
         lower = text.lower()
         if not any(hint in lower for hint in _HINTS) and ("sig" not in lower or not _SIG.search(lower)):
             if len(text) <= _SHORT and len(self._clean) < _REMEMBERED:

@@ -274,3 +274,10 @@ def test_the_planting_reaches_the_proof(tmp_path: Path) -> None:
     found = call("check", tmp_path, "--format", "json").stdout
     assert json.loads(found)["findings"][0]["code"] == "LKD202"
     assert "<secret:" in found
+
+
+def test_a_token_stays_whole_where_the_secret_is_the_word_secret() -> None:
+    redactor = Redactor(["secret"])
+    once = redactor.mask("devkey: secret and <secret:3f2a>")
+    assert once == f"devkey: {redactor.token('secret')} and <secret:3f2a>"
+    assert redactor.mask(once) == once

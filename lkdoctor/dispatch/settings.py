@@ -6,6 +6,7 @@ moment they are read, equal for equal values.
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Literal
 
 from lkdoctor.dispatch.facts import Fact
@@ -17,6 +18,39 @@ DEPLOYMENT: str = "LIVEKIT_AGENT_DEPLOYMENT"
 URL: str = "LIVEKIT_URL"
 KEY: str = "LIVEKIT_API_KEY"
 SECRET: str = "LIVEKIT_API_SECRET"  # noqa: S105 - a variable's name
+KEYS: str = "LIVEKIT_KEYS"  # of a server
+
+#: Of an environment, what may be told: what decides whom a worker serves, where, and how much it takes on. Files and running
+#: containers are compared by this one list.
+SHOWN: frozenset[str] = frozenset(
+    {
+        NAME,
+        OVERRIDE,
+        DEPLOYMENT,
+        URL,
+        "LIVEKIT_DEV_MODE",
+        "LIVEKIT_LOG_LEVEL",
+        "LIVEKIT_WS_URL",
+        "NUM_CPUS",
+    }
+)
+#: What is known as a token only.
+TOKENS: frozenset[str] = frozenset({KEY, SECRET, KEYS, "LIVEKIT_WORKER_TOKEN"})
+_NAMED = re.compile(r"(?:[A-Z0-9]+_)*AGENT_NAME$")
+
+
+def shown(name: str) -> bool:
+    """May the variable's value be told?"""
+    return name in SHOWN or _NAMED.match(name) is not None
+
+
+def secrets_in(name: str, value: str) -> tuple[str, ...]:
+    """Of the value of one of `TOKENS`, what else is a secret by itself: of LIVEKIT_KEYS' `KEY: SECRET` lines each secret."""
+    if name != KEYS:
+        return (value,)
+    pairs = (line.partition(":") for line in value.splitlines())
+    return (value, *(secret.strip().strip("'\"") for _, found, secret in pairs if found))
+
 
 Scope = Literal["compose", "server", "dotenv", "code"]
 

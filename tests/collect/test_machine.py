@@ -15,12 +15,17 @@ from typing import Any, cast
 
 import pytest
 
+from lkdoctor.collect.config.project import read_project
+from lkdoctor.collect.gathered import Gathered
+from lkdoctor.collect.log.source import LogInput
 from lkdoctor.collect.machine import container_logs, signs
 from lkdoctor.collect.machine.containers import container_of, moment
 from lkdoctor.collect.machine.endpoints import of_process
 from lkdoctor.collect.machine.engine import EngineError, connect
 from lkdoctor.collect.machine.environment import allowed, command, pairs
 from lkdoctor.dispatch.machine import HostProcess, Port
+from lkdoctor.dispatch.settings import SHOWN, TOKENS, Setting
+from lkdoctor.redact import mask
 
 PLANTED = "planted-secret-0123456789"
 
@@ -362,3 +367,28 @@ def test_a_process_in_a_network_of_its_own_is_not_asked_here() -> None:
     own = HostProcess(at=0.0, pid=os.getpid(), ports=(8081,), container="c0ffee")
     assert of_process(own).urls == ("http://127.0.0.1:8081",)
     assert of_process(HostProcess(at=0.0, pid=2**22 + 1, ports=(8081,), container="c0ffee")).urls == ()
+
+
+# -- one list for files and for containers ----------------------------------------------------------------------------
+def test_files_and_containers_tell_the_same_variables(tmp_path: Path) -> None:
+    """What one knows and the other does not could never be compared."""
+    given = {name: f"value-of-{name.lower()}" for name in (*SHOWN, *TOKENS, "X_AGENT_NAME", "OPENAI_API_KEY", "PATH")}
+    lines = "".join(f"      {name}: {value}\n" for name, value in given.items())
+    (tmp_path / "compose.yaml").write_text(
+        f"services:\n  agent:\n    image: agent\n    environment:\n{lines}", encoding="utf-8"
+    )
+    gathered = Gathered()
+    file = tmp_path / "compose.yaml"
+    read_project([(LogInput(str(file), file), "compose")], gathered, {})
+    told = {
+        one.key.removeprefix("env."): one.value
+        for one in gathered.facts[Setting]
+        if isinstance(one, Setting) and one.key.startswith("env.")
+    }
+    assert told == allowed(given)
+    assert set(told) == {*SHOWN, *TOKENS, "X_AGENT_NAME"}
+
+
+def test_each_secret_of_a_server_s_keys_is_masked_alone() -> None:
+    allowed({"LIVEKIT_KEYS": f"APIfirst: {PLANTED}-one\nAPIsecond: '{PLANTED}-two'"})
+    assert PLANTED not in mask(f"signed with {PLANTED}-one, then {PLANTED}-two")

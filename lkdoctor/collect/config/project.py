@@ -16,12 +16,12 @@ from lkdoctor.collect.config.files import Files, beside, of_zip
 from lkdoctor.collect.config.livekit_yaml import looks_like_livekit, read_livekit_yaml
 from lkdoctor.collect.config.nodes import Node
 from lkdoctor.collect.config.programs import read_program
-from lkdoctor.collect.config.services import TOKENS, Reader, program_settings, setting, shown, told_value
+from lkdoctor.collect.config.services import Reader, program_settings, setting, told_value
 from lkdoctor.collect.extras import Extra
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.log.source import LogInput
 from lkdoctor.dispatch.model import SourceNote
-from lkdoctor.dispatch.settings import Setting
+from lkdoctor.dispatch.settings import TOKENS, Setting, shown
 from lkdoctor.placeholders import is_placeholder
 from lkdoctor.redact import mask
 

@@ -19,13 +19,10 @@ from lkdoctor.collect.config.files import Files, join
 from lkdoctor.collect.config.nodes import Node, boolean
 from lkdoctor.collect.config.programs import Program, read_program
 from lkdoctor.dispatch.facts import Place
-from lkdoctor.dispatch.settings import DEPLOYMENT, KEY, NAME, OVERRIDE, SECRET, URL, Scope, Setting
+from lkdoctor.dispatch.settings import NAME, TOKENS, Scope, Setting, shown
 from lkdoctor.placeholders import is_placeholder
 from lkdoctor.redact import of_this_run
 
-SHOWN: Final = frozenset({NAME, OVERRIDE, DEPLOYMENT, URL, "NUM_CPUS", "LIVEKIT_DEV_MODE"})
-TOKENS: Final = frozenset({KEY, SECRET})
-_NAMED: Final = re.compile(r"(?:[A-Z0-9]+_)*AGENT_NAME$")
 _USER: Final = re.compile(r"(?P<scheme>[a-z]+://)[^/@\s]*@", re.IGNORECASE)
 _QUERY: Final = re.compile(r"(?P<address>[a-z]+://[^\s?#]*)[?#].*", re.IGNORECASE | re.DOTALL)
 _MODES: Final = frozenset({"start", "dev", "console", "connect", "download-files"})
@@ -36,11 +33,6 @@ _MODULE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _SERVER_IMAGE: Final = re.compile(r"(?:^|/)livekit/livekit-server(?::v?(?P<tag>[\w.-]+))?(?:@sha256:\w+)?$")
 _REWRITTEN: Final = re.compile(r"0[0-7]+|0[xob][0-9a-fA-F_]+|[-+]?\d+\.\d*0|[-+]?[\d.]+[eE][-+]?\d+")
 _LONGEST: Final = 120
-
-
-def shown(name: str) -> bool:
-    """May the variable's value be told?"""
-    return name in SHOWN or _NAMED.match(name) is not None
 
 
 def told_value(name: str, value: str) -> str:

@@ -131,7 +131,7 @@ def _kinds(container: Running, span: Mapping[str, Any]) -> tuple[str, ...]:
     found = []
     if any(sniff(part.split(b"\n")) is not None for part in parts):
         found.append(SERVER)
-    if any(is_worker_log(part) for part in parts):
+    if any(is_worker_log(part, len(part)) for part in parts):  # a program's own lines may come first here, and be many
         found.append(WORKER)
     return tuple(found)
 

@@ -8,9 +8,8 @@ from typing import Final
 
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.log.source import LogInput
-from lkdoctor.collect.machine.environment import PLAIN, SECRET
 from lkdoctor.dispatch.machine import Container, Declared
-from lkdoctor.dispatch.settings import Setting
+from lkdoctor.dispatch.settings import TOKENS, Setting, shown
 
 _CUT: Final = 120  # characters; a longer value is not held whole
 
@@ -46,9 +45,9 @@ def declared(container: Container) -> tuple[Declared, ...]:
 
 def _comparable(name: str, one: Setting) -> bool:
     """Do equal values read equal here and there?"""
-    if name in SECRET:
+    if name in TOKENS:
         return one.value.startswith("<secret:")
-    return name in PLAIN and "@" not in one.value and len(one.value) < _CUT
+    return shown(name) and "@" not in one.value and len(one.value) < _CUT
 
 
 def _changed(file: str) -> float | None:

@@ -7,23 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from lkdoctor.collect.config.services import told_value
+from lkdoctor.dispatch.settings import TOKENS, secrets_in, shown
 from lkdoctor.redact import mask, of_this_run
-
-#: What decides whom a worker serves, where, and how much it takes on.
-PLAIN: Final = frozenset(
-    {
-        "AGENT_NAME",
-        "LIVEKIT_AGENT_DEPLOYMENT",
-        "LIVEKIT_AGENT_NAME",
-        "LIVEKIT_AGENT_NAME_OVERRIDE",
-        "LIVEKIT_DEV_MODE",
-        "LIVEKIT_LOG_LEVEL",
-        "LIVEKIT_URL",
-        "LIVEKIT_WS_URL",
-        "NUM_CPUS",
-    }
-)
-SECRET: Final = frozenset({"LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "LIVEKIT_KEYS", "LIVEKIT_WORKER_TOKEN"})
 
 
 def allowed(environment: Mapping[str, str]) -> dict[str, str]:
@@ -31,10 +16,11 @@ def allowed(environment: Mapping[str, str]) -> dict[str, str]:
     redactor = of_this_run()
     kept: dict[str, str] = {}
     for name, value in sorted(environment.items()):
-        if name in SECRET:
-            redactor.add(value)  # where it stands elsewhere, it is masked too
+        if name in TOKENS:
+            for one in secrets_in(name, value):
+                redactor.add(one)  # where it stands elsewhere, it is masked too
             kept[name] = redactor.token(value) if value else ""
-        elif name in PLAIN:
+        elif shown(name):
             kept[name] = told_value(name, value)  # in the form in which files are told, so that equal values read equal
     return kept
 

@@ -81,9 +81,9 @@ class WorkerLogs(Logs[WorkerEvent]):
         super().__init__(WorkerDialect(markers), paths, jobs=jobs, progress=progress, chunk_bytes=chunk_bytes)
 
 
-def is_worker_log(head: bytes) -> bool:
-    """Does the beginning of a file hold records of an SDK, in any wrapper? A program's own JSON alone does not count."""
-    for line in head.split(b"\n")[:_LOOKED_AT]:
+def is_worker_log(head: bytes, most: int = _LOOKED_AT) -> bool:
+    """Do the first `most` lines hold records of an SDK, in any wrapper? A program's own JSON alone does not count."""
+    for line in head.split(b"\n")[:most]:
         found = form_of(line.strip(b"\0\r"), _of_sdk)
         if found is not None:
             return True
