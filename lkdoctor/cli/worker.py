@@ -62,13 +62,6 @@ def command(**given: Any) -> None:
     """
     from lkdoctor.collect.credentials import CredentialsError, resolve
 
-    try:
-        import lkdoctor.worker.server  # noqa: F401 - here, so that a missing extra is told once
-    except ImportError as error:
-        lacks = (
-            f"{error.name}, which is not installed" if isinstance(error, ModuleNotFoundError) else f"newer ({error})"
-        )
-        raise click.UsageError(f"the reference worker needs {lacks}: pip install -U 'lkdoctor[worker]'") from None
     batch = given["conversations"] is not None
     if batch and (given["vad"] or given["manual_turns"] or given["no_echo"]):
         raise click.UsageError(
@@ -82,14 +75,22 @@ def command(**given: Any) -> None:
             "or --auto-dispatch for a worker without a name, which gets new rooms unasked"
         )
     _shown("--name", given["name"])
+    threshold = _threshold(given["vad"])
+    try:
+        import lkdoctor.worker.server  # noqa: F401 - here, so that a missing extra is told once
+    except ImportError as error:
+        lacks = (
+            f"{error.name}, which is not installed" if isinstance(error, ModuleNotFoundError) else f"newer ({error})"
+        )
+        raise click.UsageError(f"the reference worker needs {lacks}: pip install -U 'lkdoctor[worker]'") from None
     try:
         target = resolve(url=given["url"], key=given["key"], secret=given["secret"], project=given["project"])
     except CredentialsError as error:
         raise click.UsageError(str(error)) from None
-    click.get_current_context().exit(_converse(target, given) if batch else _serve(target, given))
+    click.get_current_context().exit(_converse(target, given) if batch else _serve(target, given, threshold))
 
 
-def _serve(target: Target, given: dict[str, Any]) -> int:
+def _serve(target: Target, given: dict[str, Any], vad: str) -> int:
     import asyncio
 
     from livekit.agents.cli.log import setup_logging
@@ -106,7 +107,7 @@ def _serve(target: Target, given: dict[str, Any]) -> int:
         voices=tuple({**VOICES, **_voices(given["voices"])}.items()),
         turns=given["turns"],
         log_text=given["log_text"],
-        vad=_threshold(given["vad"]),
+        vad=vad,
         manual=given["manual_turns"],
         echo=not given["no_echo"],
     )
