@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -81,7 +82,8 @@ def _knock(host: str, seconds: float, *, encrypted: bool) -> None:
 
 
 def _asked(opened: socket.socket) -> None:
-    opened.sendall(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")
+    with contextlib.suppress(BrokenPipeError):  # what speaks first and hangs up has still said what it is
+        opened.sendall(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")
     if not opened.recv(16).startswith(b"HTTP/"):
         raise OSError("what listens there is no Docker engine")
 
