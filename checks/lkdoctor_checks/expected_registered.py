@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lkdoctor.dispatch.model import Coverage, Wanted
+from lkdoctor.dispatch.model import Coverage, Outcome, Wanted
 from lkdoctor.doctor.codes import EXPECTATION_UNMET
 from lkdoctor.doctor.evidence import Evidence, Workers
 from lkdoctor.doctor.finding import Finding, Inconclusive
@@ -25,7 +25,12 @@ def expected_against_log(
     plan = _plan.plan_of(evidence)
     if not coverage.complete or coverage.hides_info or coverage.sampled or any(plan.project.workers()):
         return
-    for name in expected(wanted, plan):
+    names = list(expected(wanted, plan))
+    if len(names) > 1 and len(workers.named("")) > 1 and not any(workers.named(one) for one in names):
+        return  # workers without a name compete in their place: LKD204 says so
+    if any(one.outcome is Outcome.ASSIGNED and one.agent_name for one in evidence.dispatches):
+        return  # one name may serve several roles, told apart by metadata: what is expected may be what came
+    for name in names:
         if seen(name, evidence) or any(one.agent_name == name for one in evidence.dispatches):
             continue
         there = [one for one in workers.names() if one]
