@@ -90,3 +90,19 @@ def test_an_expected_name_is_held_against_the_log(names: str, status: int) -> No
     ran = call("check", case("two-names-one-room") / "server.log", "--expect", names, "-q")
     assert ran.exit_code == status, ran.output
     assert ("LKD515" in ran.output) is (status == 1)
+
+
+@pytest.mark.parametrize(("names", "status"), [("guide,driver", 0), ("guide,rider", 1)])
+def test_who_came_as_a_role_is_expected_by_the_name_of_the_role(names: str, status: int) -> None:
+    """The workers are guide-agent and driver-agent; guide and driver is how they stand in the room."""
+    ran = call("check", case("custom-identity") / "server.log", "--expect", names, "-q")
+    assert ran.exit_code == status, ran.output
+    assert ran.output.count("LKD515") == status
+
+
+@pytest.mark.parametrize(("names", "told"), [("dispatcher,driver", False), ("dispatcher", True)])
+def test_unnamed_workers_that_compete_are_told_once(names: str, told: bool) -> None:
+    """LKD204 tells of several names in their place; a single name that nobody has is told beside it."""
+    ran = call("check", case("story-1-two-unnamed-workers"), "--expect", names)
+    assert ("LKD515" in ran.output) is told, ran.output
+    assert "LKD204" in ran.output
