@@ -126,6 +126,7 @@ def _report(wish: Wish, file: str) -> Report:
     from lkdoctor.cli import output, pipeline
     from lkdoctor.cli.interrupt import Interrupt
     from lkdoctor.doctor import gate
+    from lkdoctor.report.crashed import crashed
 
     started_at = time.time()
     failed = interrupted = unusable = False
@@ -137,7 +138,7 @@ def _report(wish: Wish, file: str) -> Report:
         except pipeline.InputError as error:
             raise click.UsageError(str(error)) from None
         except Exception as error:  # noqa: BLE001 - told as `check` tells it
-            report, failed = pipeline.crashed(error, started_at, wish.settings), True
+            report, failed = crashed(error, started_at, wish.settings), True
     own = [one for one in (*report.findings, *report.symptoms) if one.code in gate.OWN]
     for complaint in dict.fromkeys([*report.errors, *(one.message for one in own)]):
         output.hint(complaint)

@@ -226,6 +226,7 @@ def run(
     from lkdoctor.cli import output, pipeline
     from lkdoctor.cli.interrupt import Interrupt
     from lkdoctor.doctor import gate
+    from lkdoctor.report.crashed import crashed
 
     started_at = time.time()
     usage = interrupted = failed = False
@@ -239,7 +240,7 @@ def run(
         except pipeline.InputError as error:
             raise click.UsageError(str(error)) from None
         except Exception as error:  # noqa: BLE001 - a failure of lkdoctor's still gives one valid document
-            report = pipeline.crashed(error, started_at, wish.settings)
+            report = crashed(error, started_at, wish.settings)
             failed = True
         for complaint in report.errors:
             output.hint(complaint)

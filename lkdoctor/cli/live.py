@@ -72,7 +72,7 @@ def read_tokens(live: Live, tokens: tuple[str, ...], target: Target | None, gath
     """
     if not tokens:
         return
-    from lkdoctor.cli.token import pair_of
+    from lkdoctor.collect.credentials import pair_of
     from lkdoctor.collect.token import read_tokens as read
 
     # Without a secret the signature stays unchecked, which the report says.

@@ -127,11 +127,11 @@ def write_all(
             # JSON is made while it is written, as it may be larger than memory; its first piece shows most failures.
             return chain([next(content)], content)
         except Exception as error:  # noqa: BLE001 - a failure of lkdoctor's still gives one valid document
-            from lkdoctor.cli import pipeline
             from lkdoctor.report.build import Settings
+            from lkdoctor.report.crashed import crashed
 
             failed = True
-            instead = pipeline.crashed(error, time.time(), Settings())
+            instead = crashed(error, time.time(), Settings())
             hint(instead.errors[0])
             return document(instead, form, look, to_file=to_file)
 

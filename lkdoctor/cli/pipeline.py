@@ -27,7 +27,6 @@ from lkdoctor.dispatch.worker_facts import UTC, DeclaredMarker, Said, WorkerEven
 from lkdoctor.dispatch.worker_side import attach
 from lkdoctor.doctor import engine, loader
 from lkdoctor.doctor.evidence import Evidence
-from lkdoctor.doctor.finding import Finding
 from lkdoctor.doctor.registry import Check
 from lkdoctor.redact import mask
 from lkdoctor.report.baseline import Baseline
@@ -336,11 +335,3 @@ def _known(
     except IgnoreError as error:
         raise InputError(str(error)) from None
     return diagnosis, known, reminders
-
-
-def crashed(error: BaseException, started_at: float, settings: Settings) -> Report:
-    """A valid report that says only that lkdoctor itself failed."""
-    finding: Finding = engine.own_failure(error)
-    diagnosis = engine.Diagnosis((finding,), (), (), ())
-    run = RunFacts(started_at, time.time() - started_at, errors=(finding.message,))
-    return build(Stories(), diagnosis, resolve=lambda _: {}, run=run, settings=settings)

@@ -142,29 +142,8 @@ def report_of(gathered: Gathered, started_at: float, fail_on: Severity) -> Repor
     return build(stories, diagnosis, resolve=gathered.resolve, run=run, settings=Settings(fail_on))
 
 
-def pair_of(key: str | None, secret: str | None, project: str | None) -> Target | None:
-    """Key and secret from the options, the environment, .env files or lk's projects; None when there are none.
-
-    Raises:
-        CredentialsError: an option names what is not there.
-    """
-    from lkdoctor.collect.credentials import CredentialsError, resolve
-
-    named = key is not None or secret is not None or project is not None
-    try:
-        target = resolve(key=key, secret=secret, project=project, keyless=not named)
-    except CredentialsError:
-        try:  # a signature needs no address
-            target = resolve(url="ws://localhost:7880", key=key, secret=secret, project=project, keyless=not named)
-        except CredentialsError:
-            if named:
-                raise
-            return None
-    return target if target.has_key else None
-
-
 def _pair(key: str | None, secret: str | None, project: str | None) -> Target | None:
-    from lkdoctor.collect.credentials import CredentialsError
+    from lkdoctor.collect.credentials import CredentialsError, pair_of
     from lkdoctor.redact import mask
 
     try:

@@ -29,7 +29,7 @@ from lkdoctor.collect.target import Target
 from lkdoctor.placeholders import in_brackets
 from lkdoctor.redact import mask, of_this_run
 
-__all__ = ["CredentialsError", "Target", "resolve"]
+__all__ = ["CredentialsError", "Target", "pair_of", "resolve"]
 
 _VARIABLES: Final = {"url": "LIVEKIT_URL", "key": "LIVEKIT_API_KEY", "secret": "LIVEKIT_API_SECRET"}
 _OPTIONS: Final = {"url": "--url", "key": "--api-key", "secret": "--api-secret"}
@@ -130,6 +130,25 @@ def resolve(
     except (DotenvError, ProjectsError) as error:
         raise CredentialsError(mask(str(error))) from error
     return _target(search, project, projects, keyless, clock)
+
+
+def pair_of(key: str | None, secret: str | None, project: str | None) -> Target | None:
+    """Key and secret from the options, the environment, .env files or lk's projects; None when there are none.
+
+    Raises:
+        CredentialsError: an option names what is not there.
+    """
+    named = key is not None or secret is not None or project is not None
+    try:
+        target = resolve(key=key, secret=secret, project=project, keyless=not named)
+    except CredentialsError:
+        try:  # a signature needs no address
+            target = resolve(url="ws://localhost:7880", key=key, secret=secret, project=project, keyless=not named)
+        except CredentialsError:
+            if named:
+                raise
+            return None
+    return target if target.has_key else None
 
 
 def _lk_projects(home: Path | None, project: str | None) -> Projects | None:
