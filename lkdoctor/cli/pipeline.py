@@ -30,8 +30,9 @@ from lkdoctor.doctor.evidence import Evidence
 from lkdoctor.doctor.registry import Check
 from lkdoctor.redact import mask
 from lkdoctor.report.baseline import Baseline
-from lkdoctor.report.build import Quoted, RunFacts, Settings, build
+from lkdoctor.report.build import RunFacts, Settings, build
 from lkdoctor.report.narrow import narrow, unknown_names
+from lkdoctor.report.rows import Quoted
 from lkdoctor.report.suppress import IgnoreError, LeftOut, by_baseline, by_config, set_aside
 
 if TYPE_CHECKING:

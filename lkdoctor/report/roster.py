@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lkdoctor.dispatch.model import Stories
-from lkdoctor.report.build import iso, workers_of
+from lkdoctor.report.build import workers_of
 from lkdoctor.report.json_v1 import Worker
+from lkdoctor.report.rows import iso
 from lkdoctor.report.screen import Screen
 from lkdoctor.report.words import agent, clock
 from lkdoctor.wording import counted

@@ -10,8 +10,8 @@ from typing import Final
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import Dispatch, Outcome, Stories
 from lkdoctor.redact import mask
-from lkdoctor.report.build import Quoted, Resolve, iso
 from lkdoctor.report.json_v1 import Report
+from lkdoctor.report.rows import Quoted, Resolve, iso
 from lkdoctor.report.screen import Screen, clean
 from lkdoctor.report.text import Text
 from lkdoctor.report.timeline import Happening, Tag, happenings, name_of, server_lives

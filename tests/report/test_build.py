@@ -15,9 +15,10 @@ from msgspec.structs import replace as replace_fields
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import After, Dispatch, Launch, Origin, Outcome, Stories
 from lkdoctor.doctor.engine import Diagnosis
-from lkdoctor.report.build import LISTED, Quoted, RunFacts, Settings, build, iso
+from lkdoctor.report.build import LISTED, RunFacts, Settings, build
 from lkdoctor.report.json_v1 import Report, encode, pieces, schema
 from lkdoctor.report.many import CHUNK
+from lkdoctor.report.rows import Quoted, iso
 from lkdoctor.report.screen import Screen
 from lkdoctor.report.text import ROWS, write
 

@@ -109,8 +109,8 @@ def test_two_runs_differ_in_run_only(name: str) -> None:
 
 
 def test_values_that_json_has_no_word_for_are_written_all_the_same() -> None:
-    from lkdoctor.report.build import _plain
+    from lkdoctor.report.rows import plain
 
-    assert _plain({"a": {3, 1}, 2: float("nan"), "c": (1.23456789, None, True), "d": float("inf")}) == {
+    assert plain({"a": {3, 1}, 2: float("nan"), "c": (1.23456789, None, True), "d": float("inf")}) == {
         "a": [1, 3], "2": "nan", "c": [1.234568, None, True], "d": "inf",
     }  # fmt: skip
