@@ -157,7 +157,7 @@ def _converse(target: Target, given: dict[str, Any]) -> int:
     import asyncio
     from pathlib import Path
 
-    from lkdoctor.cli import output, talks
+    from lkdoctor.cli import conversations, output
     from lkdoctor.collect.snapshot.case_file import CaseFile, CaseFileError
     from lkdoctor.probe.calls import ProbeError
     from lkdoctor.worker.batch import Batch, Wish
@@ -187,11 +187,11 @@ def _converse(target: Target, given: dict[str, Any]) -> int:
             asyncio.run(batch.run())
         except (WorkerFailedError, ProbeError) as error:
             failed = str(error)  # what was learned until then is kept
-        document = talks.document(batch)
+        document = conversations.document(batch)
         if case is not None and failed and not batch.began:
             case.abandon()
         elif case is not None:
-            talks.finish(case, batch)
+            conversations.finish(case, batch)
     except CaseFileError as error:
         raise click.UsageError(str(error)) from None
     except BaseException as error:
@@ -202,12 +202,14 @@ def _converse(target: Target, given: dict[str, Any]) -> int:
         raise
     if failed:
         raise click.ClickException(failed)
-    output.to_stdout(talks.as_json(document) if given["form"] == "json" else talks.as_text(batch, document))
+    output.to_stdout(
+        conversations.as_json(document) if given["form"] == "json" else conversations.as_text(batch, document)
+    )
     for room in batch.left_over:
         output.hint(f"could not delete {room}")
     if case is not None:
         output.hint(f"wrote {case.path}; `lkdoctor check {shlex.quote(str(case.path))}` reads it")
-    return talks.status(batch)
+    return conversations.status(batch)
 
 
 def _prefix(text: str) -> str:
