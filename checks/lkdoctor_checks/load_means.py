@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from lkdoctor.dispatch.load import APART, LoadReading
 from lkdoctor.dispatch.metering import METERINGS, metering
+from lkdoctor.dispatch.versions import sdk_words
 from lkdoctor.doctor.codes import CGROUP_DIVISOR, HOST_CPU_IN_CONTAINER
 from lkdoctor.doctor.evidence import Evidence, Facts
 from lkdoctor.doctor.finding import Finding, Fix, Inconclusive
@@ -139,8 +140,7 @@ def _newer(one: LoadReading) -> tuple[Fix, ...]:
     steps: tuple[str, ...] = ()
     if able is not None and parsed is not None and one.cgroup not in parsed.groups:
         version = ".".join(map(str, able.first))
-        package = "livekit-agents" if one.sdk == "python" else "@livekit/agents"
-        steps = (f"Install {package} {version} or newer: it reads the container's own CPU time and quota.",)
+        steps = (f"Install {sdk_words(one.sdk, version)} or newer: it reads the container's own CPU time and quota.",)
     else:
         steps = ("Put the quota on a container instead of a service, so that the SDK finds it under /sys/fs/cgroup.",)
     function = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar, Final, Literal
 
 from lkdoctor.dispatch.facts import Fact
-from lkdoctor.dispatch.metering import PACKAGES, Sdk, default_threshold
+from lkdoctor.dispatch.metering import Sdk, default_threshold
+from lkdoctor.dispatch.versions import sdk_words
 
 #: Shares this far apart are told apart: a busy machine shifts any two measurements of one second by some percent.
 APART: Final = 0.15
@@ -97,8 +98,7 @@ class LoadReading(Fact, frozen=True, kw_only=True):
         """`livekit-agents 1.8.9`, or the user's function."""
         if self.by == "function":
             return f"{self.function}"
-        package = PACKAGES.get(self.sdk, "")
-        return f"{package} {self.version}".strip()
+        return sdk_words(self.sdk, self.version)
 
     def told(self) -> str:
         """The reading in one sentence."""

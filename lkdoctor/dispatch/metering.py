@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from lkdoctor.dispatch.versions import Version, dotted, parse_version
+from lkdoctor.dispatch.versions import PACKAGES, Version, dotted, parse_version
 
 Sdk = Literal["", "python", "node"]
 GUESSED_CPUS: Final = 2.0  # what SDKs divide by on cgroup v1 without a quota
-PACKAGES: Final = {"python": "livekit-agents", "node": "@livekit/agents"}
 
 
 @dataclass(frozen=True, slots=True)

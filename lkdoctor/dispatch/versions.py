@@ -1,10 +1,12 @@
-"""Versions of servers and SDKs as numbers that can be compared."""
+"""Versions of servers and SDKs: as numbers that can be compared, and as words."""
 
 from __future__ import annotations
 
 import re
+from typing import Final
 
 Version = tuple[int, int, int]
+PACKAGES: Final = {"python": "livekit-agents", "node": "@livekit/agents"}
 
 
 def parse_version(text: str | None) -> Version | None:
@@ -16,3 +18,8 @@ def parse_version(text: str | None) -> Version | None:
 def dotted(version: Version) -> str:
     """`1.13.5`."""
     return ".".join(map(str, version))
+
+
+def sdk_words(sdk: str, version: str) -> str:
+    """`livekit-agents 1.8.9` of `python` and `1.8.9`; empty when neither is known."""
+    return f"{PACKAGES.get(sdk, '')} {version}".strip()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from lkdoctor.dispatch.facts import Fact
+from lkdoctor.dispatch.versions import sdk_words
 
 #: What `/` says beside 503, and what it means. 200 OK says only that the program runs: a Python worker that is still trying
 #: to connect says it, too.
@@ -64,8 +65,7 @@ class WorkerEndpoint(Fact, frozen=True, kw_only=True):
     @property
     def sdk_words(self) -> str:
         """`livekit-agents 1.8.9`."""
-        package = {"python": "livekit-agents", "node": "@livekit/agents"}.get(self.sdk, "")
-        return f"{package} {self.version}".strip()
+        return sdk_words(self.sdk, self.version)
 
     def told(self) -> str:
         """The reading in words."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lkdoctor.dispatch.facts import Place
+from lkdoctor.dispatch.versions import sdk_words
 
 MOST_PROOF = 6
 
@@ -103,8 +104,7 @@ class WorkerRun:
     @property
     def sdk_words(self) -> str:
         """`livekit-agents 1.8.9`; empty when the log does not tell."""
-        package = {"python": "livekit-agents", "node": "@livekit/agents"}.get(self.sdk, "")
-        return f"{package} {self.version}".strip()
+        return sdk_words(self.sdk, self.version)
 
 
 @dataclass(slots=True)

@@ -21,10 +21,10 @@ from lkdoctor.collect.worker_log.marking import Marker, Marking
 from lkdoctor.collect.worker_log.messages import automaton, kind_of
 from lkdoctor.collect.worker_log.records import NODE, begins, parse
 from lkdoctor.dispatch.model import SourceNote
+from lkdoctor.dispatch.versions import sdk_words
 from lkdoctor.dispatch.worker_facts import DAYTIME, LOCAL, WorkerEvent
 
 _decode = msgspec.msgpack.Decoder(list[WorkerEvent]).decode
-_NAMES: Final = {"python": "livekit-agents", "node": "@livekit/agents"}
 _LOOKED_AT: Final = 400  # lines of a file's head
 
 
@@ -123,7 +123,7 @@ def notes_of(reader: StreamReader[WorkerEvent]) -> list[SourceNote]:
         note.unusable = "empty (in production Python workers write their log to stdout, up to 0.12 to stderr)"
     elif not parser.records and not parser.sdks:
         note.unusable = f"no line of an agent worker's SDK in it; it looks like {looks_like(reader.head)}"
-    named = [f"{_NAMES[sdk]}{f' {version}' if version else ''}" for sdk, version in sorted(parser.sdks.items()) if sdk]
+    named = [sdk_words(sdk, version) for sdk, version in sorted(parser.sdks.items()) if sdk]
     if named:
         note.notes.append(", ".join(named))
     if parser.clock == LOCAL:
