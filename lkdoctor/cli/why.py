@@ -12,36 +12,49 @@ from lkdoctor.cli import options
 @click.command("why")
 @click.argument("subject")
 @options.evidence
-@options.worker_logs
 @options.live
+@options.more_evidence
+@options.worker_logs
+@options.worker_urls
+@options.machine
+@options.config
 @click.option("-v", "--verbose", is_flag=True, help="Whole proof lines, and everything however long.")
 @options.look
 def command(
     subject: str,
     paths: tuple[str, ...],
     logs: tuple[str, ...],
-    worker_logs: tuple[str, ...],
     since: float | None,
     until: float | None,
     jobs: int | None,
     live: options.Live,
+    tokens: tuple[str, ...],
+    apis: tuple[str, ...],
+    worker_logs: tuple[str, ...],
+    worker_urls: tuple[str, ...],
+    machine: options.Machine,
+    config: str | None,
     verbose: bool,
     color: str,
 ) -> None:
     """Tell the story of SUBJECT, line by line, with the proof.
 
     SUBJECT is a room's name or id (RM_…), an agent name, a worker (AW_…), a job (AJ_…), a dispatch (AD_…), or a
-    participant's identity. With --url the live server is asked too, as `lkdoctor check` does. Exit status: 0, or 2 when the evidence does not know it.
+    participant's identity. All that `lkdoctor check` looks at can be looked at here: with --url the live server is asked,
+    with --docker this machine's containers, whose logs are read.
+
+    Exit status: 0, or 2 when the evidence does not know it.
     """
     from lkdoctor.cli import output, pipeline
-    from lkdoctor.cli.plan import read_config
+    from lkdoctor.cli.plan import read_config, wanted_of
     from lkdoctor.redact import mask
     from lkdoctor.report.why import Story, UnknownSubjectError
 
-    options.sensible(live, for_token=False)
+    options.sensible(live, for_token=bool(tokens))
+    file = read_config(paths, config)
     wish = pipeline.Wish(
-        paths, logs, since, until, jobs, keep_all=True, live=live, worker_logs=worker_logs,
-        config=read_config(paths, None),
+        paths, logs, since, until, jobs, keep_all=True, live=live, apis=apis, tokens=tokens, worker_logs=worker_logs,
+        worker_urls=worker_urls, machine=machine, config=file, wanted=wanted_of(file.config, (), ()),
     )  # fmt: skip
     try:
         collected = pipeline.collect(wish)

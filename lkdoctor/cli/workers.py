@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sys
+from typing import Final
 
 import click
 
 from lkdoctor.cli import options
 
+_LISTING: Final = frozenset({"server_log", "worker_log", "docker", "host", "worker_http"})  # kinds that show workers
+
 
 @click.command("workers")
 @options.evidence
+@options.worker_logs
+@options.worker_urls
+@options.machine
 @click.option("--url", metavar="URL", help="Not possible: no API of LiveKit lists workers; --url says what would help.")
 @click.option(
     "--at",
@@ -25,13 +31,18 @@ def command(
     since: float | None,
     until: float | None,
     jobs: int | None,
+    worker_logs: tuple[str, ...],
+    worker_urls: tuple[str, ...],
+    machine: options.Machine,
     url: str | None,
     at: str | None,
     color: str,
 ) -> None:
     """List who was registered under which agent name, since when, until when, and with how many jobs.
 
-    A worker that registered before the evidence starts is listed when something in it names the worker.
+    A worker that registered before the evidence starts is listed when something in it names the worker. With --docker the
+    logs of this machine's containers are read, and each worker is placed in its container; with --host workers among the
+    processes are listed, and with --worker-url what a worker says of itself.
     """
     from lkdoctor.cli import output, pipeline
     from lkdoctor.report import roster
@@ -39,20 +50,23 @@ def command(
     if url is not None:
         raise click.UsageError(
             "--url: no API of livekit-server lists workers, so a live server cannot be asked for them. Give its log "
-            "(`lkdoctor workers server.log`), which tells each registration; whether a name is served now, "
+            "(`lkdoctor workers server.log`, or --docker where it runs in a container), which tells each registration; whether a name is served now, "
             "`lkdoctor probe NAME` finds out, by having that agent called once"
         )
 
+    wish = pipeline.Wish(
+        paths, logs, since, until, jobs, worker_logs=worker_logs, worker_urls=worker_urls, machine=machine
+    )
     try:
-        collected = pipeline.collect(pipeline.Wish(paths, logs, since, until, jobs))
+        collected = pipeline.collect(wish)
     except pipeline.InputError as error:
         raise click.UsageError(str(error)) from None
     stories = collected.stories
-    for complaint in collected.unusable:
+    for complaint in (*collected.unusable, *collected.gaps):
         output.hint(complaint)
     if collected.unusable:
         sys.exit(2)
-    if not any(one.kind in {"server_log", "worker_log"} and not one.unusable for one in stories.sources):
+    if not any(one.kind in _LISTING and not one.unusable for one in stories.sources):
         raise click.UsageError("no server log in this evidence, and nothing else lists workers; name one")
     moment = None if at is None else _moment(at, stories.first_at, stories.last_at)
     output.to_stdout(output.lines(roster.lines(stories, output.screen(color), moment)))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from lkdoctor.dispatch.machine import WORKER, Container
+from lkdoctor.dispatch.facts import Fact
+from lkdoctor.dispatch.machine import WORKER, Container, HostProcess
 from lkdoctor.dispatch.model import Outcome, Stories
+from lkdoctor.dispatch.worker_http import WorkerEndpoint
+from lkdoctor.redact import mask
 from lkdoctor.report.screen import Screen
 from lkdoctor.report.words import agent
 
@@ -65,6 +68,24 @@ def lines(found: Sequence[dict[str, Any]], screen: Screen) -> list[str]:
     return [
         screen.paint(f"Containers ({len(found):,})", "head"),
         *screen.table(heads, table, spare=["in rooms", "service", "agent"]),
+    ]
+
+
+def processes(facts: Mapping[type[Fact], Sequence[Fact]], screen: Screen) -> list[str]:
+    """The workers among this machine's processes, each under the name that its own endpoint says; nothing without any."""
+    found = [one for one in facts.get(HostProcess, []) if isinstance(one, HostProcess)]
+    if not found:
+        return []
+    names = {one.found_in: one.agent_name for one in facts.get(WorkerEndpoint, []) if isinstance(one, WorkerEndpoint)}
+    table = []
+    for one in found:
+        name = names.get(f"process {one.pid}")
+        folder = f"{one.folder} (deleted)" if one.folder_gone else one.folder
+        table.append([str(one.pid), "?" if name is None else agent(name), one.container, folder, mask(one.command)])
+    heads = ["process", "agent", "in container", "folder", "command"]
+    return [
+        screen.paint(f"Processes ({len(found):,})", "head"),
+        *screen.table(heads, table, spare=["command", "folder", "in container"]),
     ]
 
 

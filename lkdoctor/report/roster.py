@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from lkdoctor.dispatch.model import Stories
+from lkdoctor.dispatch.worker_http import WorkerEndpoint
+from lkdoctor.redact import of_this_run
+from lkdoctor.report import containers, live
 from lkdoctor.report.build import workers_of
 from lkdoctor.report.json_v1 import Worker
 from lkdoctor.report.rows import iso
@@ -41,7 +46,9 @@ def lines(stories: Stories, screen: Screen, at: float | None = None) -> list[str
         known = [one for one in known if stories.workers[one.worker_id].alive_at(at)]
     when = f" at {clock(iso(at))} UTC" if at is not None else ""
     what = counted(len(known), "registration") if at is None else counted(len(known), "worker") + " registered"
-    text = screen.wrap(f"{what}{when or ' in this evidence'}.", style="head")
+    logs = any(one.kind in {"server_log", "worker_log"} and not one.unusable for one in stories.sources)
+    head = f"{what}{when or ' in this evidence'}."
+    text = screen.wrap(head if logs else "No log of a server or a worker, so no registration is shown.", style="head")
     if known:
         text += ["", *worker_table(known, screen)]
     notes = []
@@ -53,4 +60,12 @@ def lines(stories: Stories, screen: Screen, at: float | None = None) -> list[str
     notes += stories.coverage.reasons
     for note in notes:
         text += screen.wrap(note, "note: ", style="")
+    redactor = of_this_run()
+    asked = [redactor.mask_all(msgspec.to_builtins(one)) for one in stories.facts.get(WorkerEndpoint, [])]
+    for section in (
+        containers.lines(redactor.mask_all(containers.rows(stories)), screen),
+        containers.processes(stories.facts, screen),
+        live.endpoints(asked, screen),
+    ):
+        text += ["", *section] if section else []
     return text

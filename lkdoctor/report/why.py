@@ -10,6 +10,7 @@ from typing import Final
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import Dispatch, Outcome, Stories
 from lkdoctor.redact import mask
+from lkdoctor.report import containers
 from lkdoctor.report.json_v1 import Report
 from lkdoctor.report.rows import Quoted, Resolve, iso
 from lkdoctor.report.screen import Screen, clean
@@ -95,7 +96,9 @@ class Story:
             lines.append(screen.paint(f"  … and {len(self.happenings) - len(shown):,} more; -v tells them", "dim"))
         for reason in dict.fromkeys(one.reason for one in self.dispatches if one.reason):
             lines += ["", *screen.wrap(mask(reason), "Not certain: ")]
-        return lines + self._findings(report, screen, verbose)
+        ids = {value for one in self.happenings for kind, value in one.tags if kind == "worker"}
+        placed = containers.lines([one for one in report.containers if one["worker_id"] in ids], screen)
+        return [*lines, *self._findings(report, screen, verbose), *([""] if placed else []), *placed]
 
     def _headline(self) -> str:
         what = f'{" and ".join(WORDS[kind] for kind in self.kinds).capitalize()} "{self.subject}"'
@@ -130,10 +133,10 @@ class Story:
             subject = one.subject
             if placed and rooms and _elsewhere(one.values.get("rooms"), rooms):
                 continue
-            told = self.subject in {subject.room, subject.agent_name, subject.id} or (
-                self.subject in one.message or (subject.agent_name in names and subject.room in rooms | {""})
-            )
-            if told and any(_touches(proof.offset, proof.source, self) for proof in one.proof):
+            # What names it as its subject belongs here, though its proof (a container, a file) is no happening.
+            about = self.subject in {subject.room, subject.agent_name, subject.id}
+            told = self.subject in one.message or (subject.agent_name in names and subject.room in rooms | {""})
+            if about or (told and any(_touches(proof.offset, proof.source, self) for proof in one.proof)):
                 lines += ["", *writer.finding(one)]
         return lines
 

@@ -74,6 +74,36 @@ class TestWhy:
         ran = call("why", "zzz", FAULTY)
         assert "Rooms in it: support-call-7. Agent names: " in ran.stderr
 
+    @pytest.mark.parametrize(
+        ("folder", "code", "told"),
+        [
+            ("containers-two-projects", "LKD801", "container staging-agent-1"),
+            ("process-beside-container", "LKD807", "Process 10715"),
+        ],
+    )
+    def test_what_the_machine_shows_of_a_name_is_told(self, folder: str, code: str, told: str) -> None:
+        text = call("why", "inbound-agent", case(folder)).stdout
+        assert f"WARNING {code}" in text
+        assert told in text
+
+    def test_a_job_leads_to_its_container(self) -> None:
+        folder = case("containers-two-projects")
+        dispatch = json.loads(call("check", folder, "--format", "json").stdout)["dispatches"][0]
+        rows = call("why", dispatch["worker_id"], folder).stdout.partition("Containers (1)")[2]
+        assert "production-agent-1" in rows
+        assert "staging-agent-1" not in rows
+
+    def test_a_config_file_can_be_named(self, tmp_path: Path) -> None:
+        file = tmp_path / "intentions.toml"
+        file.write_text('[[markers]]\nname = "REGISTERED"\nregex = "registered worker"\n')
+        ran = call("why", "inbound-agent", case("containers-two-projects"), "--config", file)
+        assert ran.exit_code == 0, ran.output
+        file.write_text("[[makers]]\n")
+        ran = call("why", "inbound-agent", case("containers-two-projects"), "--config", file)
+        assert ran.exit_code == 2
+        assert "intentions.toml" in ran.stderr
+        assert "markers" in ran.stderr
+
     def test_verbose_shows_whole_lines(self) -> None:
         assert len(call("why", "alice", ENDED, "-v").stdout) > len(call("why", "alice", ENDED).stdout)
 
@@ -100,6 +130,27 @@ class TestWorkers:
 
     def test_a_moment_outside_is_said(self) -> None:
         assert "The evidence covers" in call("workers", HEALTHY, "--at", "2020-01-01").stdout
+
+    def test_containers_and_processes_are_listed_beside_the_logs(self) -> None:
+        text = call("workers", case("process-beside-container")).stdout
+        assert text.startswith("2 registrations in this evidence.")
+        assert re.search(r"production-agent-1 +agent +inbound-agent +AW_jRssbtC5AarB", text)
+        assert re.search(r"10646 +\? +fb6749a157f4", text)
+        assert re.search(r"10715 +\? +/srv", text)
+
+    def test_an_endpoint_alone_is_enough(self) -> None:
+        text = call("workers", case("endpoint-two-names")).stdout
+        assert text.startswith("No log of a server or a worker, so no registration is shown.")
+        assert "agent name 'outbound-agent'" in text
+
+    def test_without_anything_that_lists_workers(self) -> None:
+        ran = call("workers", case("planned-and-right"))
+        assert ran.exit_code == 2
+        assert "nothing else lists workers" in ran.stderr
+
+    def test_a_worker_log_is_forced(self) -> None:
+        log = case("containers-two-projects") / "worker-staging-agent-1.log"
+        assert "AW_LZcCKQihCoUm" in call("workers", "--worker-log", log).stdout
 
     def test_bad_moment(self) -> None:
         ran = call("workers", HEALTHY, "--at", "noon")

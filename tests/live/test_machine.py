@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -120,9 +121,10 @@ def test_two_projects_of_one_name(engine: Engine, tmp_path: Path) -> None:
 
 
 def test_logs_of_containers_need_no_file(engine: Engine, tmp_path: Path) -> None:
-    """A worker whose port is taken: its own words are found in the container's log, and the loop is folded under them."""
+    """A worker whose port is taken: its own words are found in the container's log, and the loop is folded under them.
+    `workers` and `why` look at the same containers."""
 
-    async def play() -> tuple[Ran, Ran, Path]:
+    async def play() -> tuple[Ran, Ran, Path, Ran, Ran]:
         async with running("1.13.5", tmp_path) as server:
             await asyncio.to_thread(engine.worker, "english-1", server, environment={"LIVEKIT_AGENT_NAME": "english"})
             again = await asyncio.to_thread(
@@ -141,9 +143,16 @@ def test_logs_of_containers_need_no_file(engine: Engine, tmp_path: Path) -> None
             case = tmp_path / "case.zip"
             live = await lkdoctor(engine, "check", "--docker", "--format", "json")
             await lkdoctor(engine, "snapshot", "--docker", "-o", case)
-            return live, await lkdoctor(None, "check", case, "--format", "json"), case
+            roster = await lkdoctor(engine, "workers", "--docker")
+            story = await lkdoctor(engine, "why", "english", "--docker")
+            return live, await lkdoctor(None, "check", case, "--format", "json"), case, roster, story
 
-    live, saved, case = asyncio.run(play())
+    live, saved, case, roster, story = asyncio.run(play())
+    assert (roster.status, story.status) == (0, 0)
+    registered = re.search(r"english +(AW_\w+) +1", roster.out)
+    assert registered is not None, roster.out
+    for text in (roster.out, story.out):
+        assert re.search(rf"english-1 +english +{registered[1]}", text), text
     for ran in (live, saved):
         found = findings(ran)
         assert set(found) == {"LKD803"}, ran.out
