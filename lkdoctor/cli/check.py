@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lkdoctor.cli import options
+from lkdoctor.cli import live_options, options
 
 if TYPE_CHECKING:
     from lkdoctor.cli.pipeline import Collected, Wish
@@ -50,11 +50,11 @@ def looking(function: options.Command) -> options.Command:
     for option in reversed(
         [
             options.evidence,
-            options.live,
+            live_options.live,
             options.more_evidence,
             options.worker_logs,
-            options.worker_urls,
-            options.machine,
+            live_options.worker_urls,
+            live_options.machine,
             click.option(
                 "--expect",
                 multiple=True,
@@ -143,12 +143,12 @@ def wish_of(
     since: float | None,
     until: float | None,
     jobs: int | None,
-    live: options.Live,
+    live: live_options.Live,
     tokens: tuple[str, ...],
     apis: tuple[str, ...],
     worker_logs: tuple[str, ...],
     worker_urls: tuple[str, ...],
-    machine: options.Machine,
+    machine: live_options.Machine,
     expect: tuple[str, ...],
     together: tuple[str, ...],
     config: str | None,
@@ -169,7 +169,7 @@ def wish_of(
     from lkdoctor.report.build import Settings
 
     settings = Settings(Severity[fail_on.upper()], allow_inconclusive, list_all=list_all)
-    options.sensible(live, for_token=bool(tokens))
+    live_options.sensible(live, for_token=bool(tokens))
     file = read_config(paths, config)
     wanted = wanted_of(file.config, options.words(expect), tuple(options.group(one) for one in together))
     return Wish(

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lkdoctor.cli.interrupt import Interrupt
-from lkdoctor.cli.options import PROBE_WORDS, TALK_WORDS
+from lkdoctor.cli.live_options import PROBE_WORDS, TALK_WORDS
 from lkdoctor.cli.progress import Waiting
 from lkdoctor.collect.gathered import Gap, Gathered
 from lkdoctor.dispatch.model import SourceNote
 from lkdoctor.redact import mask
 
 if TYPE_CHECKING:
-    from lkdoctor.cli.options import Live, Machine, Talk
+    from lkdoctor.cli.live_options import Live, Machine, Talk
     from lkdoctor.collect.target import Target
 
 Say = Callable[[str], None]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from lkdoctor.cli import options
+from lkdoctor.cli import live_options, options
 from lkdoctor.cli.check import FORMATS, OutputType
 
 if TYPE_CHECKING:
@@ -148,10 +148,10 @@ def command(
     windows = 1 if watch is None else max(1, round(watch / seconds))
     known = Known(agent_name, threshold, dev, (server_version or "").removeprefix("v"), target_load)
     asked = _Asked(pythons, nodes, functions, pids, containers, known, seconds, windows, quiet)
-    live = options.Live(bool(url or project), url, project, key, secret, probe=bool(url or project))
+    live = live_options.Live(bool(url or project), url, project, key, secret, probe=bool(url or project))
     if secret is not None:
         of_this_run().add(secret)
-    options.sensible(live, for_token=False)
+    live_options.sensible(live, for_token=False)
     wish = pipeline.Wish(paths, logs, quiet=quiet, live=live, settings=Settings(Severity[fail_on.upper()]))
     documents = tuple(one for one in outputs if one[0] != "case")
     cases = tuple(path for kind, path in outputs if kind == "case")

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
 from lkdoctor.cli.interrupt import Interrupt
-from lkdoctor.cli.options import PROBE_WORDS, Live, Machine
+from lkdoctor.cli.live_options import PROBE_WORDS, Live, Machine
 from lkdoctor.cli.progress import Progress
 from lkdoctor.collect.case import CaseInputs, read_other
 from lkdoctor.collect.gathered import Gap, Gathered

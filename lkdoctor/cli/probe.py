@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from lkdoctor.cli import options
+from lkdoctor.cli import live_options, options
 from lkdoctor.cli.check import FORMATS, OutputType
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ def command(
         of_this_run().add(secret)
     if metadata:
         of_this_run().add(metadata)
-    wanted = options.Live(True, url, project, key, secret, timeout=timeout, probe=True)
-    options.sensible(wanted, for_token=False)
+    wanted = live_options.Live(True, url, project, key, secret, timeout=timeout, probe=True)
+    live_options.sensible(wanted, for_token=False)
     try:
         target = live.target_of(wanted)
     except CredentialsError as error:
@@ -241,11 +241,11 @@ def _collect(wish: Wish, target: Target, request: Request, *, with_canary: bool)
     gathered = Gathered()
     asked = [
         live.Collector(
-            "connection", "the connection", partial(connection.walk, target), options.LIVE_TIMEOUT, target.url
+            "connection", "the connection", partial(connection.walk, target), live_options.LIVE_TIMEOUT, target.url
         ),
         live.Collector(
             "probe",
-            options.PROBE_WORDS,
+            live_options.PROBE_WORDS,
             partial(probe_collect(request, with_canary=with_canary), target),
             seconds_of(request),
             target.url,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lkdoctor.cli import options
+from lkdoctor.cli import live_options, options
 
 if TYPE_CHECKING:
     from lkdoctor.cli.pipeline import Wish
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @click.command("snapshot")
 @options.inputs
-@options.live
+@live_options.live
 @options.more_evidence
-@options.worker_urls
-@options.machine
+@live_options.worker_urls
+@live_options.machine
 @click.option(
     "--room", "rooms", multiple=True, metavar="NAME", help="Ask the live server about this room only. Repeatable."
 )
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 def command(
     paths: tuple[str, ...],
     logs: tuple[str, ...],
-    live: options.Live,
+    live: live_options.Live,
     tokens: tuple[str, ...],
     apis: tuple[str, ...],
     worker_urls: tuple[str, ...],
-    machine: options.Machine,
+    machine: live_options.Machine,
     rooms: tuple[str, ...],
     output: str | None,
     force: bool,
@@ -67,7 +67,7 @@ def command(
     from lkdoctor.collect.snapshot.case_file import CaseFile, CaseFileError
     from lkdoctor.report.build import Settings
 
-    options.sensible(live, for_token=bool(tokens))
+    live_options.sensible(live, for_token=bool(tokens))
     target = Path(output or f"lkdoctor-case-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.zip")
     asked = Settings(rooms=rooms)
     wish = pipeline.Wish(

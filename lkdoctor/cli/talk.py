@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from lkdoctor.cli import options
+from lkdoctor.cli import live_options, options
 from lkdoctor.cli.check import FORMATS, OutputType
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ def command(
         raise click.UsageError("ROOM is empty; name the room that is to be watched")
     if secret is not None:
         of_this_run().add(secret)
-    wanted = options.Live(True, url, project, key, secret, talk=options.Talk(room, seconds, wait, record))
-    options.sensible(wanted, for_token=False)
+    wanted = live_options.Live(True, url, project, key, secret, talk=live_options.Talk(room, seconds, wait, record))
+    live_options.sensible(wanted, for_token=False)
     try:
         _keyed(live.target_of(wanted))
     except CredentialsError as error:

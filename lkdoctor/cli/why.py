@@ -6,17 +6,17 @@ import sys
 
 import click
 
-from lkdoctor.cli import options
+from lkdoctor.cli import live_options, options
 
 
 @click.command("why")
 @click.argument("subject")
 @options.evidence
-@options.live
+@live_options.live
 @options.more_evidence
 @options.worker_logs
-@options.worker_urls
-@options.machine
+@live_options.worker_urls
+@live_options.machine
 @options.config
 @click.option("-v", "--verbose", is_flag=True, help="Whole proof lines, and everything however long.")
 @options.look
@@ -27,12 +27,12 @@ def command(
     since: float | None,
     until: float | None,
     jobs: int | None,
-    live: options.Live,
+    live: live_options.Live,
     tokens: tuple[str, ...],
     apis: tuple[str, ...],
     worker_logs: tuple[str, ...],
     worker_urls: tuple[str, ...],
-    machine: options.Machine,
+    machine: live_options.Machine,
     config: str | None,
     verbose: bool,
     color: str,
@@ -50,7 +50,7 @@ def command(
     from lkdoctor.redact import mask
     from lkdoctor.report.why import Story, UnknownSubjectError
 
-    options.sensible(live, for_token=bool(tokens))
+    live_options.sensible(live, for_token=bool(tokens))
     file = read_config(paths, config)
     wish = pipeline.Wish(
         paths, logs, since, until, jobs, keep_all=True, live=live, apis=apis, tokens=tokens, worker_logs=worker_logs,

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from lkdoctor.cli import options
+from lkdoctor.cli import live_options, options
 
 _LISTING: Final = frozenset({"server_log", "worker_log", "docker", "host", "worker_http"})  # kinds that show workers
 
@@ -15,8 +15,8 @@ _LISTING: Final = frozenset({"server_log", "worker_log", "docker", "host", "work
 @click.command("workers")
 @options.evidence
 @options.worker_logs
-@options.worker_urls
-@options.machine
+@live_options.worker_urls
+@live_options.machine
 @click.option("--url", metavar="URL", help="Not possible: no API of LiveKit lists workers; --url says what would help.")
 @click.option(
     "--at",
@@ -33,7 +33,7 @@ def command(
     jobs: int | None,
     worker_logs: tuple[str, ...],
     worker_urls: tuple[str, ...],
-    machine: options.Machine,
+    machine: live_options.Machine,
     url: str | None,
     at: str | None,
     color: str,
