@@ -30,10 +30,12 @@ def deaf_in_talk(runs: Facts[TalkRun], people: Facts[Presence], wanted: Wanted) 
     ## How it is decided
     By `lkdoctor talk`: the agent was watched for 15 s in a room where another agent stood and no person; its session ran
     (`lk.agent.state` was set), it had no audio track at any moment, was never `speaking`, and wrote no word. A session
-    publishes its track when it links to somebody (livekit-agents 1.8.9, with every kind of option), so this one did not.
+    publishes its track when it links to somebody (livekit-agents 1.8.9, with every kind of option; @livekit/agents 1.9.0), so
+    this one did not.
 
     ## How to fix
-    Start both sessions with `participant_kinds` that hold PARTICIPANT_KIND_AGENT, or with the partner's `participant_identity`.
+    Start both sessions with `participant_kinds` that hold PARTICIPANT_KIND_AGENT (Node: `participantKinds` with AGENT). The
+    partner's identity alone does not do it: a session told so waits for that identity among people, and stays deaf (seen).
 
     ## When it is not a problem
     Agents that wait for a caller, watched before the caller came: watch them during the call, or leave this out
