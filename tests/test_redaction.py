@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lkdoctor.cli import COMMANDS
-from lkdoctor.cli.check import FORMATS
+from lkdoctor.cli.reporting import FORMATS
 from lkdoctor.redact import Redactor, mask
 from tests.cli.running import call, run
 from tests.recorded import CASES

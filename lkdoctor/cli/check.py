@@ -6,37 +6,16 @@ import functools
 import inspect
 import os
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lkdoctor.cli import live_options, options
+from lkdoctor.cli import live_options, options, reporting
 
 if TYPE_CHECKING:
-    from lkdoctor.cli.pipeline import Collected, Wish
-    from lkdoctor.doctor.registry import Check
+    from lkdoctor.cli.pipeline import Wish
     from lkdoctor.report.baseline import Baseline
-
-FORMATS = ("text", "json", "sarif", "junit", "github", "markdown")
-
-
-class OutputType(options.ParamType):
-    """`json=FILE`: one more document, written beside the one on stdout."""
-
-    name = "FORMAT=FILE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        if isinstance(value, tuple):
-            return value
-        form, found, path = str(value).partition("=")
-        if not found or not path:
-            self.fail(f"{value!r}: write FORMAT=FILE, for example json=report.json", param, ctx)
-        if form not in FORMATS:
-            self.fail(f"{form!r} is no format. Choose from {', '.join(FORMATS)}.", param, ctx)
-        return form, path
 
 
 def looking(function: options.Command) -> options.Command:
@@ -83,8 +62,8 @@ def looking(function: options.Command) -> options.Command:
 
 @click.command("check")
 @looking
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="On stdout.")
-@click.option("-o", "--output", "outputs", type=OutputType(), multiple=True, help="Write this too. Repeatable.")
+@reporting.form
+@reporting.outputs
 @click.option("--select", multiple=True, type=options.CodeType(), help="Only these: LKD303, LKD3xx, no-headroom.")
 @click.option("--ignore", multiple=True, type=options.CodeType(), help="Not these; what was left out is counted.")
 @click.option(
@@ -133,7 +112,8 @@ def command(
         wish.settings, select=options.words(select), ignore=options.words(ignore), rooms=rooms, agents=agents
     )
     wish.baseline = None if baseline is None else read_baseline(baseline)
-    sys.exit(run(wish, form, outputs, exit_zero=exit_zero, quiet=wish.quiet, verbose=verbose, color=color))
+    told = reporting.Told(form, outputs, exit_zero, wish.quiet, verbose, color)
+    sys.exit(reporting.run(wish, told))
 
 
 def wish_of(
@@ -209,48 +189,3 @@ def read_baseline(path: str) -> tuple[str, Baseline]:
         raise click.UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
     except BaselineError as error:
         raise click.UsageError(f"{path}: {error}") from None
-
-
-def run(
-    wish: Wish,
-    form: str,
-    outputs: tuple[tuple[str, str], ...] = (),
-    *,
-    exit_zero: bool = False,
-    quiet: bool = False,
-    verbose: bool = False,
-    color: str = "auto",
-    collect: Callable[[Wish], Collected] | None = None,
-) -> int:
-    """Read (by `collect`, else all that the wish names), judge, write; returns the exit status."""
-    from lkdoctor.cli import output, pipeline
-    from lkdoctor.cli.interrupt import Interrupt
-    from lkdoctor.doctor import gate
-    from lkdoctor.report.crashed import crashed
-
-    started_at = time.time()
-    usage = interrupted = failed = False
-    checks: tuple[Check, ...] = ()
-    with Interrupt() as late:  # a Ctrl-C while the report is made, too, lets it be told
-        try:
-            collected = collect(wish) if collect else pipeline.collect(wish, spare=[path for _, path in outputs])
-            report = pipeline.report(collected, wish)
-            usage, interrupted, checks = bool(collected.unusable), collected.interrupted, collected.checks
-            del collected  # its rooms are not needed to write, and writing needs memory
-        except pipeline.InputError as error:
-            raise click.UsageError(str(error)) from None
-        except Exception as error:  # noqa: BLE001 - a failure of lkdoctor's still gives one valid document
-            report = crashed(error, started_at, wish.settings)
-            failed = True
-        for complaint in report.errors:
-            output.hint(complaint)
-        look = output.Look(quiet, verbose, color, checks, wish.config.name)
-        written = output.write_all(report, form, outputs, look)
-    return gate.exit_status(
-        report.verdict,
-        own_error=failed or written.failed or any(one.code in gate.OWN for one in (*report.findings, *report.symptoms)),
-        interrupted=interrupted or late.asked,
-        usage=usage or written.unwritten,
-        allow_inconclusive=wish.settings.allow_inconclusive,
-        exit_zero=exit_zero,
-    )

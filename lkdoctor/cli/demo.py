@@ -59,7 +59,7 @@ def command(name: str | None, listing: bool, form: str, quiet: bool, verbose: bo
 
     The exit status is 0 whatever the case holds.
     """
-    from lkdoctor.cli import check, output, pipeline
+    from lkdoctor.cli import output, pipeline, reporting
 
     known = {one.name: one for one in cases()}
     if listing:
@@ -77,7 +77,7 @@ def command(name: str | None, listing: bool, form: str, quiet: bool, verbose: bo
     wish = pipeline.Wish(inputs=(case.log,), quiet=quiet)
     if form == "text" and not quiet:
         output.hint(f"recorded case {case.name!r}: {case.story}")
-    status = check.run(wish, form, exit_zero=True, quiet=quiet, verbose=verbose, color=color)
+    status = reporting.run(wish, reporting.Told(form, exit_zero=True, quiet=quiet, verbose=verbose, color=color))
     if form == "text" and not quiet:
         output.hint("more cases: `lkdoctor demo --list`; your own log: `lkdoctor check server.log`")
     sys.exit(status)

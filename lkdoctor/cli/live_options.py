@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -85,6 +86,34 @@ def live(function: options.Command) -> options.Command:
     return gathered  # type: ignore[return-value] # wraps keeps the signature that click reads
 
 
+def server(
+    *,
+    url: str = "The server: wss://livekit.example.com [default: LIVEKIT_URL, .env, lk]",
+    project: str = "The server of this project of the `lk` command.",
+) -> Callable[[options.Command], options.Command]:
+    """The options that name the one server of a command; `url` and `project` are their help. Arrive as `Live` in `server`."""
+
+    def decorate(function: options.Command) -> options.Command:
+        @functools.wraps(function)
+        def gathered(*args: Any, **values: Any) -> Any:
+            given = {name: values.pop(name) for name in ("url", "project", "key", "secret")}
+            _hide(given["secret"])
+            return function(*args, server=Live(bool(given["url"] or given["project"]), **given), **values)
+
+        for option in reversed(
+            [
+                click.option("--url", metavar="URL", help=url),
+                click.option("--project", metavar="NAME", help=project),
+                options.key,
+                options.secret,
+            ]
+        ):
+            gathered = option(gathered)
+        return gathered  # type: ignore[return-value] # wraps keeps the signature that click reads
+
+    return decorate
+
+
 def _live(values: dict[str, Any]) -> Live:
     """Takes the values of `live` out of `values`.
 
@@ -95,11 +124,16 @@ def _live(values: dict[str, Any]) -> Live:
     given = {name: values.pop(name) for name in names}
     asked = bool(values.pop("ask") or given["watch"] or given["probe"])
     asked = asked or given["url"] is not None or given["project"] is not None
-    if given["secret"] is not None:
+    _hide(given["secret"])
+    return Live(asked, **given)
+
+
+def _hide(secret: str | None) -> None:
+    """From here on it is masked in whatever is written."""
+    if secret is not None:
         from lkdoctor.redact import of_this_run
 
-        of_this_run().add(given["secret"])
-    return Live(asked, **given)
+        of_this_run().add(secret)
 
 
 def sensible(live: Live, *, for_token: bool) -> None:

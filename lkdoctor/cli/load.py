@@ -7,14 +7,13 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from lkdoctor.cli import live_options, options
-from lkdoctor.cli.check import FORMATS, OutputType
+from lkdoctor.cli import live_options, options, reporting
 
 if TYPE_CHECKING:
     from lkdoctor.cli.pipeline import Collected, Wish
@@ -23,12 +22,13 @@ if TYPE_CHECKING:
     from lkdoctor.collect.load.measure import Known
     from lkdoctor.collect.load.sdk import Function
     from lkdoctor.dispatch.load import LoadReading
+    from lkdoctor.report.build import Settings
 
 SECONDS: Final = 5.0
 SOURCE: Final = "this machine's load"
 
 
-class LoadOutput(OutputType):
+class LoadOutput(reporting.OutputType):
     """`json=FILE`, or the file for a case: `load.jsonl`."""
 
     name = "FORMAT=FILE|FILE.jsonl"
@@ -78,20 +78,16 @@ class _Asked:
 @click.option("--threshold", type=float, help="The worker's own load_threshold, where its code sets one.")
 @click.option("--dev", is_flag=True, help="The worker runs in dev mode: it never calls itself full.")
 @click.option("--server-version", metavar="VERSION", help="The livekit-server [default: by the log, if one is given].")
-@click.option("--url", metavar="URL", help="Ask this server: lkdoctor's canary registers there and measures its limit.")
-@click.option("--project", metavar="NAME", help="The same for the server of this project of the `lk` command.")
-@options.key
-@options.secret
+@live_options.server(
+    url="Ask this server: lkdoctor's canary registers there and measures its limit.",
+    project="The same for the server of this project of the `lk` command.",
+)
 @click.option("--target-load", type=float, help="`agents.target_load` of the server's livekit.yaml, if it is set.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="On stdout.")
-@click.option(
-    "-o", "--output", "outputs", type=LoadOutput(), multiple=True, help="Write this too; load.jsonl is for a case. Repeatable."
+@reporting.reported(
+    output=click.option(
+        "-o", "--output", "outputs", type=LoadOutput(), multiple=True, help="Write this too; load.jsonl is for a case. Repeatable."
+    )
 )  # fmt: skip
-@options.fail_on
-@options.exit_zero
-@options.quiet
-@options.verbose
-@options.look
 def command(
     paths: tuple[str, ...],
     logs: tuple[str, ...],
@@ -106,18 +102,10 @@ def command(
     threshold: float | None,
     dev: bool,
     server_version: str | None,
-    url: str | None,
-    project: str | None,
-    key: str | None,
-    secret: str | None,
+    server: live_options.Live,
     target_load: float | None,
-    form: str,
-    outputs: tuple[tuple[str, str], ...],
-    fail_on: str,
-    exit_zero: bool,
-    quiet: bool,
-    verbose: bool,
-    color: str,
+    settings: Settings,
+    told: reporting.Told,
 ) -> None:
     """Measure the load that a worker would report here, and tell what it means to the server.
 
@@ -132,12 +120,9 @@ def command(
 
     Exit status: 0 nothing found, 1 findings, 2 wrong usage, 3 the evidence cannot tell, 4 lkdoctor failed, 130 interrupted.
     """
-    from lkdoctor.cli import check, pipeline
+    from lkdoctor.cli import pipeline
     from lkdoctor.collect.load.measure import Known
     from lkdoctor.dispatch.rules import parse_version
-    from lkdoctor.doctor.finding import Severity
-    from lkdoctor.redact import of_this_run
-    from lkdoctor.report.build import Settings
 
     if server_version is not None and parse_version(server_version) is None:
         raise click.UsageError(f"--server-version {server_version}: write three numbers, as in 1.13.5")
@@ -147,25 +132,14 @@ def command(
         raise click.UsageError("a load_threshold that the code sets holds in dev mode, too: leave out --dev")
     windows = 1 if watch is None else max(1, round(watch / seconds))
     known = Known(agent_name, threshold, dev, (server_version or "").removeprefix("v"), target_load)
-    asked = _Asked(pythons, nodes, functions, pids, containers, known, seconds, windows, quiet)
-    live = live_options.Live(bool(url or project), url, project, key, secret, probe=bool(url or project))
-    if secret is not None:
-        of_this_run().add(secret)
+    asked = _Asked(pythons, nodes, functions, pids, containers, known, seconds, windows, told.quiet)
+    live = replace(server, probe=server.asked)
     live_options.sensible(live, for_token=False)
-    wish = pipeline.Wish(paths, logs, quiet=quiet, live=live, settings=Settings(Severity[fail_on.upper()]))
-    documents = tuple(one for one in outputs if one[0] != "case")
-    cases = tuple(path for kind, path in outputs if kind == "case")
-    status = check.run(
-        wish,
-        form,
-        documents,
-        exit_zero=exit_zero,
-        quiet=quiet,
-        verbose=verbose,
-        color=color,
-        collect=lambda one: _collect(one, asked, cases),
-    )
-    sys.exit(status)
+    wish = pipeline.Wish(paths, logs, quiet=told.quiet, live=live, settings=settings)
+    documents = tuple(one for one in told.outputs if one[0] != "case")
+    cases = tuple(path for kind, path in told.outputs if kind == "case")
+    told = replace(told, outputs=documents)
+    sys.exit(reporting.run(wish, told, collect=lambda one: _collect(one, asked, cases)))
 
 
 def _collect(wish: Wish, asked: _Asked, cases: tuple[str, ...]) -> Collected:

@@ -6,19 +6,20 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from lkdoctor.cli import live_options, options
-from lkdoctor.cli.check import FORMATS, OutputType
+from lkdoctor.cli import live_options, reporting
 
 if TYPE_CHECKING:
     from lkdoctor.cli.pipeline import Collected, Wish
     from lkdoctor.collect.gathered import Gathered
     from lkdoctor.collect.target import Target
     from lkdoctor.probe.agent import Request
+    from lkdoctor.report.build import Settings
 
 TIMEOUT: Final = 15.0  # s
 MOST: Final = 100  # test calls of one run: each runs the user's agent
@@ -28,10 +29,7 @@ _VISIT_SECONDS: Final = 45.0  # of one test call besides its two time-outs
 
 @click.command("probe")
 @click.argument("agents", nargs=-1, metavar="[AGENT]...")
-@click.option("--url", metavar="URL", help="The server: wss://livekit.example.com [default: LIVEKIT_URL, .env, lk]")
-@click.option("--project", metavar="NAME", help="The server of this project of the `lk` command.")
-@options.key
-@options.secret
+@live_options.server()
 @click.option(
     "--times",
     type=click.IntRange(1, MOST),
@@ -57,20 +55,10 @@ _VISIT_SECONDS: Final = 45.0  # of one test call besides its two time-outs
 @click.option("--no-canary", is_flag=True, help="Call AGENT at once, without lkdoctor's own job before it.")
 @click.option("--cleanup", is_flag=True, help="Only remove rooms that a probe left behind (lkdoctor-…), and no others.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before calling an agent or removing rooms.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="On stdout.")
-@click.option("-o", "--output", "outputs", type=OutputType(), multiple=True, help="Write this too. Repeatable.")
-@options.fail_on
-@click.option("--allow-inconclusive", is_flag=True, help="Exit 0 instead of 3 when the probe could not tell.")
-@options.exit_zero
-@options.quiet
-@options.verbose
-@options.look
+@reporting.reported(inconclusive="Exit 0 instead of 3 when the probe could not tell.")
 def command(
     agents: tuple[str, ...],
-    url: str | None,
-    project: str | None,
-    key: str | None,
-    secret: str | None,
+    server: live_options.Live,
     times: int,
     timeout: float,
     metadata: str,
@@ -79,14 +67,8 @@ def command(
     no_canary: bool,
     cleanup: bool,
     yes: bool,
-    form: str,
-    outputs: tuple[tuple[str, str], ...],
-    fail_on: str,
-    allow_inconclusive: bool,
-    exit_zero: bool,
-    quiet: bool,
-    verbose: bool,
-    color: str,
+    settings: Settings,
+    told: reporting.Told,
 ) -> None:
     """Send a job through a live server, end to end, and tell each step with its time.
 
@@ -101,24 +83,20 @@ def command(
 
     Exit status: 0 nothing found, 1 findings, 2 wrong usage, 3 the probe could not tell, 4 lkdoctor failed, 130 interrupted.
     """
-    from lkdoctor.cli import check, live, pipeline
+    from lkdoctor.cli import live, pipeline
     from lkdoctor.collect.credentials import CredentialsError
-    from lkdoctor.doctor.finding import Severity
     from lkdoctor.probe.agent import Request
     from lkdoctor.redact import mask, of_this_run
-    from lkdoctor.report.build import Settings
 
     names = tuple(dict.fromkeys(agents))
-    if cleanup and (form != "text" or outputs):
+    if cleanup and (told.form != "text" or told.outputs):
         raise click.UsageError("--cleanup removes rooms and makes no report; leave out --format and -o")
     _consistent(
         names, cleanup=cleanup, no_canary=no_canary, for_agents=bool(mine or metadata or deployment or times > 1)
     )
-    if secret is not None:
-        of_this_run().add(secret)
     if metadata:
         of_this_run().add(metadata)
-    wanted = live_options.Live(True, url, project, key, secret, timeout=timeout, probe=True)
+    wanted = replace(server, asked=True, timeout=timeout, probe=True)
     live_options.sensible(wanted, for_token=False)
     try:
         target = live.target_of(wanted)
@@ -129,19 +107,8 @@ def command(
     if names:
         _ask(_price(names, times, target), yes=yes)
     request = Request(names, times, timeout, metadata, deployment, mine)
-    settings = Settings(Severity[fail_on.upper()], allow_inconclusive)
-    wish = pipeline.Wish(quiet=quiet, settings=settings, live=wanted)
-    status = check.run(
-        wish,
-        form,
-        outputs,
-        exit_zero=exit_zero,
-        quiet=quiet,
-        verbose=verbose,
-        color=color,
-        collect=lambda one: _collect(one, target, request, with_canary=not no_canary),
-    )
-    sys.exit(status)
+    wish = pipeline.Wish(quiet=told.quiet, settings=settings, live=wanted)
+    sys.exit(reporting.run(wish, told, collect=lambda one: _collect(one, target, request, with_canary=not no_canary)))
 
 
 def _consistent(names: tuple[str, ...], *, cleanup: bool, no_canary: bool, for_agents: bool) -> None:

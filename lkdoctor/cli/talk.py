@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from lkdoctor.cli import live_options, options
-from lkdoctor.cli.check import FORMATS, OutputType
+from lkdoctor.cli import live_options, options, reporting
 
 if TYPE_CHECKING:
     from lkdoctor.collect.target import Target
+    from lkdoctor.report.build import Settings
 
 SECONDS: Final = 60.0
 LONGEST: Final = 3600.0
@@ -19,10 +20,7 @@ LONGEST: Final = 3600.0
 
 @click.command("talk")
 @click.argument("room")
-@click.option("--url", metavar="URL", help="The server: wss://livekit.example.com [default: LIVEKIT_URL, .env, lk]")
-@click.option("--project", metavar="NAME", help="The server of this project of the `lk` command.")
-@options.key
-@options.secret
+@live_options.server()
 @click.option(
     "--seconds",
     type=click.FloatRange(1, LONGEST),
@@ -49,34 +47,18 @@ LONGEST: Final = 3600.0
 @click.option(
     "--record", metavar="FILE", help="Write what was noticed to FILE (talk.jsonl), for `lkdoctor check FILE`."
 )
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="On stdout.")
-@click.option("-o", "--output", "outputs", type=OutputType(), multiple=True, help="Write this too. Repeatable.")
-@options.fail_on
-@click.option("--allow-inconclusive", is_flag=True, help="Exit 0 instead of 3 when the watch could not tell.")
-@options.exit_zero
-@options.quiet
-@options.verbose
-@options.look
+@reporting.reported(inconclusive="Exit 0 instead of 3 when the watch could not tell.")
 def command(
     room: str,
-    url: str | None,
-    project: str | None,
-    key: str | None,
-    secret: str | None,
+    server: live_options.Live,
     seconds: float,
     wait: float,
     together: tuple[str, ...],
     logs: tuple[str, ...],
     worker_logs: tuple[str, ...],
     record: str | None,
-    form: str,
-    outputs: tuple[tuple[str, str], ...],
-    fail_on: str,
-    allow_inconclusive: bool,
-    exit_zero: bool,
-    quiet: bool,
-    verbose: bool,
-    color: str,
+    settings: Settings,
+    told: reporting.Told,
 ) -> None:
     """Watch ROOM for a minute, and tell why its agents do not talk to each other.
 
@@ -91,21 +73,17 @@ def command(
 
     Exit status: 0 nothing found, 1 findings, 2 wrong usage, 3 the watch could not tell, 4 lkdoctor failed, 130 interrupted.
     """
-    from lkdoctor.cli import check, live, pipeline
+    from lkdoctor.cli import live, pipeline
     from lkdoctor.collect.credentials import CredentialsError
     from lkdoctor.dispatch.model import Wanted
-    from lkdoctor.doctor.finding import Severity
     from lkdoctor.probe import media
-    from lkdoctor.redact import mask, of_this_run
-    from lkdoctor.report.build import Settings
+    from lkdoctor.redact import mask
 
     if media.missing():
         raise click.UsageError("a watch joins the room over media, which needs: pip install 'lkdoctor[probe]'")
     if not room:
         raise click.UsageError("ROOM is empty; name the room that is to be watched")
-    if secret is not None:
-        of_this_run().add(secret)
-    wanted = live_options.Live(True, url, project, key, secret, talk=live_options.Talk(room, seconds, wait, record))
+    wanted = replace(server, asked=True, talk=live_options.Talk(room, seconds, wait, record))
     live_options.sensible(wanted, for_token=False)
     try:
         _keyed(live.target_of(wanted))
@@ -114,12 +92,12 @@ def command(
     wish = pipeline.Wish(
         logs=logs,
         worker_logs=worker_logs,
-        quiet=quiet,
-        settings=Settings(Severity[fail_on.upper()], allow_inconclusive, rooms=(room,)),
+        quiet=told.quiet,
+        settings=replace(settings, rooms=(room,)),
         live=wanted,
         wanted=Wanted(together=tuple(options.group(one) for one in together)),
     )
-    sys.exit(check.run(wish, form, outputs, exit_zero=exit_zero, quiet=quiet, verbose=verbose, color=color))
+    sys.exit(reporting.run(wish, told))
 
 
 def _keyed(target: Target) -> None:

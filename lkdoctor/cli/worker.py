@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from lkdoctor.cli import options
+from lkdoctor.cli import live_options
 
 if TYPE_CHECKING:
     from lkdoctor.collect.target import Target
@@ -38,10 +38,7 @@ class _RefusedError(click.ClickException):
 @click.option("--http-port", default=8081, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
 @click.option("--idle", default=2, show_default=True, type=click.IntRange(0, 32), help="Processes kept warm.")
 @click.option("--drain", default=60, show_default=True, type=click.IntRange(1), help="Seconds for jobs when stopped.")
-@click.option("--url", metavar="URL", help="The server: wss://livekit.example.com [default: LIVEKIT_URL, .env, lk]")
-@click.option("--project", metavar="NAME", help="The server of this project of the `lk` command.")
-@options.key
-@options.secret
+@live_options.server()
 @click.option("--conversations", type=click.IntRange(1, 10_000), metavar="N", help="Run N conversations and report.")
 @click.option("--parallel", default=2, show_default=True, type=click.IntRange(1, 100), metavar="M", help="At once.")
 @click.option("--shape", type=click.Choice(["a", "b", "c"]), default="b", show_default=True, help="See docs/worker.md.")
@@ -54,7 +51,7 @@ class _RefusedError(click.ClickException):
 @click.option("-o", "--output", metavar="FILE.zip|DIR", help="Write the batch as a case that `lkdoctor check` reads.")
 @click.option("--force", is_flag=True, help="Replace an older case of that name.")
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
-def command(**given: Any) -> None:
+def command(server: live_options.Live, **given: Any) -> None:
     """Run a LiveKit agent that simply works; or prove that two agents hear each other, many times over.
 
     Without --conversations it serves jobs until it is stopped (Ctrl-C). With it, it starts the workers that it needs, lets
@@ -84,7 +81,7 @@ def command(**given: Any) -> None:
         )
         raise click.UsageError(f"the reference worker needs {lacks}: pip install -U 'lkdoctor[worker]'") from None
     try:
-        target = resolve(url=given["url"], key=given["key"], secret=given["secret"], project=given["project"])
+        target = resolve(url=server.url, key=server.key, secret=server.secret, project=server.project)
     except CredentialsError as error:
         raise click.UsageError(str(error)) from None
     click.get_current_context().exit(_converse(target, given) if batch else _serve(target, given, threshold))

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from lkdoctor.cli import check, pipeline
+from lkdoctor.cli import pipeline, reporting
 from lkdoctor.cli.pipeline import Collected, Wish
 from lkdoctor.doctor import loader
 from lkdoctor.doctor.codes import NO_HEADROOM
@@ -29,7 +29,7 @@ from lkdoctor.doctor.registry import describe
 from tests.cli.running import FAULTY, HEALTHY, OPEN, call, environment, run
 from tests.report import valid
 
-FORMATS = check.FORMATS
+FORMATS = reporting.FORMATS
 
 
 def breaks(dispatches: Dispatches) -> Iterator[Finding | Inconclusive]:
@@ -183,7 +183,7 @@ def test_ctrl_c_beside_the_reading_still_gives_one_document(early: bool, capsys:
         return collected
 
     before = signal.getsignal(signal.SIGINT)
-    assert check.run(Wish((str(FAULTY / "server.log"),)), "json", collect=collect) == 130
+    assert reporting.run(Wish((str(FAULTY / "server.log"),)), reporting.Told("json"), collect=collect) == 130
     assert signal.getsignal(signal.SIGINT) is before
     found = json.loads(capsys.readouterr().out)
     assert ("LKD202" in [one["code"] for one in found["findings"]]) is not early

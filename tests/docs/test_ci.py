@@ -122,7 +122,7 @@ def test_pre_commit(clean: tuple[Path, Path], repository: Path) -> None:
 
 
 def test_the_page_names_every_example_and_every_format() -> None:
-    from lkdoctor.cli.check import FORMATS
+    from lkdoctor.cli.reporting import FORMATS
 
     page = (ROOT / "docs" / "ci.md").read_text("utf-8")
     assert all(f"(ci/{path.name})" in page for path in CI.iterdir())

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lkdoctor.cli import check, output
+from lkdoctor.cli import output, reporting
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import SourceNote, Stories
 from lkdoctor.doctor import engine, gate, handbook, loader
@@ -28,7 +28,7 @@ from lkdoctor.report.suppress import LeftOut
 from tests.cli.running import FAULTY, HEALTHY, call
 from tests.report import valid
 
-FORMATS = check.FORMATS
+FORMATS = reporting.FORMATS
 OTHERS = [form for form in FORMATS if form != "text"]
 PAGES = handbook.pages(loader.load().checks)
 
