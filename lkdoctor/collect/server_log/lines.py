@@ -8,7 +8,8 @@ from lkdoctor.collect.log.chain import Chain
 from lkdoctor.collect.log.dialect import MAX_JOINED, MORE, Lines, More, Seen
 from lkdoctor.collect.log.forms import form_of
 from lkdoctor.collect.log.wrappers import Peeled, journald_json, peel
-from lkdoctor.collect.server_log.records import Head, Hit, find_hit, read_head, read_hit
+from lkdoctor.collect.server_log.pasted import LONGEST, goes_on, joined
+from lkdoctor.collect.server_log.records import CUT_OFF, NO_FIELDS, Head, Hit, find_hit, read_head, read_hit
 from lkdoctor.dispatch.facts import Event, Fields, Place, What
 
 _CONFIG: Final = b"could not parse config: "
@@ -36,6 +37,11 @@ class LineReader(Lines[Event]):
                 got = read_hit(peeled.payload, *hit)
         else:
             got = read_hit(line, literal, start, end)
+            bare = (
+                got is not None and not line[end:].strip()
+            )  # a message without fields, or with these on the next line
+            if got == CUT_OFF or bare or (isinstance(got, Hit) and got.fields is NO_FIELDS):
+                return MORE
         if isinstance(got, Hit):
             return self.event(got, offset, service)
         if got is not None:
@@ -90,8 +96,10 @@ class LineReader(Lines[Event]):
         if peeled is None:
             return None
         if peeled.more:
-            joined = self.parts(buffer, peeled, first, stop, limit, final)
-            return MORE if joined is None else self._payload(joined, peeled.service, base + first)
+            whole = self.parts(buffer, peeled, first, stop, limit, final)
+            return MORE if whole is None else self._payload(whole, peeled.service, base + first)
+        if not peeled.payload.startswith(_CONFIG):
+            return self._pasted(buffer, peeled, first, stop, limit, final, base)
         pieces = [peeled.payload]
         position = stop + 1
         while True:
@@ -112,6 +120,29 @@ class LineReader(Lines[Event]):
         text = b"".join(pieces).decode("utf-8", "replace").strip()
         hit = Hit(What.CONFIG_REFUSED, None, "error", Fields(error=text))
         return self.event(hit, base + first, peeled.service)
+
+    def _pasted(
+        self, buffer: bytearray, peeled: Peeled, first: int, stop: int, limit: int, final: bool, base: int
+    ) -> Event | More | None:
+        """The event of a record that a terminal or a web page has broken over several lines, as `gather`."""
+        rest: list[bytes] = []
+        position = stop + 1
+        while goes_on(peeled.payload, rest):
+            if position >= limit:
+                if not final:
+                    return MORE
+                break
+            end = buffer.find(b"\n", position, limit)
+            if end < 0:
+                if not final:
+                    return MORE
+                end = limit
+            part = bytes(buffer[position : min(end, position + LONGEST)])
+            if is_record(part.strip()):
+                break
+            rest.append(part)
+            position = end + 1
+        return self._payload(joined(peeled.payload, rest), peeled.service, base + first)
 
     def _payload(self, payload: bytes, service: str, offset: int) -> Event | None:
         hit = find_hit(payload)
@@ -141,7 +172,7 @@ class LineReader(Lines[Event]):
         if isinstance(head, Head):
             self.loggers.add(head.logger)
         self.records -= 1
-        return self.event(Hit(What.ANY_LINE, head.at, head.level, _NO_FIELDS), offset, service)
+        return self.event(Hit(What.ANY_LINE, head.at, head.level, NO_FIELDS), offset, service)
 
     def event(self, hit: Hit, offset: int, service: str) -> Event:
         """The event of a hit, noted in the spans."""
@@ -157,9 +188,6 @@ class LineReader(Lines[Event]):
             self.info_seen = True
         self.records += 1
         return Event(what, at, place, self.stream_of(service), level, fields)
-
-
-_NO_FIELDS: Final = Fields()
 
 
 def is_record(payload: bytes) -> bool:
@@ -182,4 +210,11 @@ def unwrapped(data: bytes) -> str:
             if part is None or part.payload[:1] not in (b" ", b"\t"):
                 break
             text += b" " + part.payload.strip()
+    elif not form:
+        more: list[bytes] = []
+        for raw in rest.split(b"\n"):
+            if not goes_on(text, more) or is_record(raw.strip()):
+                break
+            more.append(raw)
+        text = joined(text, more)
     return text.decode("utf-8", "replace")

@@ -24,6 +24,8 @@ LEVELS: Final[dict[bytes, str]] = {
 NO_FIELDS: Final = Fields()
 _DECODE: Final = msgspec.json.Decoder(Fields).decode
 
+CUT_OFF: Final = "record cut off or mixed with another"
+
 _DEEPEST: Final = 4096  # a message stands at the head of its record
 
 #: Long records whose head alone is worth reading when their tail is lost: what stands last in the others decides them.
@@ -120,7 +122,7 @@ def _with_fields(what: What, at: float, level: str, body: bytes) -> Hit | str | 
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             repaired = whole_members(body) if what in _HEAD_IS_ENOUGH else b""
             if not repaired:
-                return "record cut off or mixed with another"
+                return CUT_OFF
             fields = lenient_fields(repaired)
     if what is What.REQUEST_FAILED:
         if fields.jobID:
