@@ -13,6 +13,7 @@ from lkdoctor.doctor.evidence import Evidence, Facts
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _plan
+from lkdoctor_checks import _words as words
 
 THREE = (URL, KEY, SECRET)
 _OWN_NETWORK = frozenset({None, "", "bridge", "default"})  # `host`, `service:x`, `container:x`: localhost is shared
@@ -33,7 +34,8 @@ def worker_env(settings: Facts[Setting], evidence: Evidence) -> Iterator[Finding
     templates, as `your-api-key`, `changeme`, `wss://your-project.livekit.cloud`) that livekit.yaml does not hold; an address on `localhost`
     inside a container that has its own network; some of the three set and another nowhere, while the service reads no file
     that is out of view (medium confidence: the image may bring it); an `env_file` that is required and absent, over which Compose
-    refuses to start; a key that no livekit.yaml in view has, or another secret for it, where the URL is that server's (the
+    refuses to start (info where a template beside it, `.env.example`, or a line of `.gitignore` says that it is made on each
+    machine: a fresh clone never has it); a key that no livekit.yaml in view has, or another secret for it, where the URL is that server's (the
     name of its service, or this machine); two services with one key and two secrets. Keys and secrets are compared by tokens and never shown. Values that a file computes are not judged.
 
     ## How to fix
@@ -49,41 +51,79 @@ def worker_env(settings: Facts[Setting], evidence: Evidence) -> Iterator[Finding
     plan = _plan.plan_of(evidence)
     workers = [one for one in plan.project.workers() if one.is_shown]
     held = {one.value for one in (*plan.project.server.keys, *plan.project.server.secrets)}
+    yield from _files(workers)
+    yield from _values(workers, held)
     for one in workers:
-        yield from _files(one)
-        yield from _values(one, held)
         yield from _missing(one)
         yield from _against_server(one, plan, held)
     yield from _two_secrets(workers, held)
 
 
-def _files(one: Service) -> Iterator[Finding]:
-    found = one.get("env_file.missing")
-    if found is not None:
+def _files(workers: list[Service]) -> Iterator[Finding]:
+    """Files that are not there, each once for all services that read it."""
+    for found, group in _together(workers, "env_file.missing"):
+        template = group[0].get("env_file.template")
+        step = f"Add the file, or write `required: false` beside its path ({found.where})."
+        told = f"{_refers(group)} to the env_file {found.value}, which is not there: Compose refuses to start"
+        if template is None:
+            yield _finding(group[0], found, told, step)
+            continue
+        # A fresh clone, and a run of CI, has never the file that is made on each machine: no fault of the project.
         yield _finding(
-            one,
+            group[0],
             found,
-            f"refers to the env_file {found.value}, which is not there: Compose refuses to start",
-            f"Add the file, or write `required: false` beside its path ({found.where}).",
-            confidence=Confidence.HIGH,
+            f"{_refers(group)} to the env_file {found.value}, which is made on each machine ({template.where} tells of "
+            "it) and is not here: what it sets is not known, and Compose starts once it is there",
+            f"`cp {template.value} {found.value}`, and fill it in." if template.value else step,
+            severity=Severity.INFO,
         )
 
 
-def _values(one: Service, held: set[str]) -> Iterator[Finding]:
+def _refers(group: list[Service]) -> str:
+    return f"{_named(group)} {'refers' if len(group) == 1 else 'refer'}"
+
+
+def _together(workers: list[Service], key: str) -> Iterator[tuple[Setting, list[Service]]]:
+    """Each known setting of this key with the services that take it from one place: a file that they share, or their own."""
+    groups: dict[tuple[str, str, str], list[Service]] = {}
+    for one in workers:
+        found = one.get(key)
+        if found is not None and found.known:
+            own = found.where if key.startswith("env.") else ""
+            groups.setdefault((found.value, own, one.project), []).append(one)
+    for group in groups.values():
+        found = group[0].get(key)
+        if found is not None:
+            yield found, group
+
+
+def _named(group: list[Service]) -> str:
+    """`Service agent`, `Services agent and other`; the program of a project without Compose."""
+    if not group[0].name:
+        return "The worker"
+    return f"Service{'' if len(group) == 1 else 's'} {words.listed([one.name for one in group])}"
+
+
+def _values(workers: list[Service], held: set[str]) -> Iterator[Finding]:
     for name in THREE:
-        found = one.get(f"env.{name}")
-        if found is None or not found.known:
-            continue
-        if not _real(found, held):
-            what = "is empty" if not found.value else "is still a placeholder"
-            yield _finding(one, found, f"has {name}, which {what} ({found.where})", f"Set {name} in {found.where}.")
-        elif name == URL and is_loopback(host_of(found.value)) and one.get("service") and _has_own_network(one):
-            yield _finding(
-                one,
-                found,
-                f"connects to {found.value} ({found.where}), which inside of its container is the container itself",
-                "Use the name of the server's service (`ws://livekit:7880`), or an address that the container can reach.",
-            )
+        for found, group in _together(workers, f"env.{name}"):
+            one = group[0]
+            if not _real(found, held):
+                what = "is empty" if not found.value else "is still a placeholder"
+                told = f"{_named(group)} {'has' if len(group) == 1 else 'have'} {name}, which {what} ({found.where})"
+                yield _finding(one, found, told, f"Set {name} in {found.where}.")
+                continue
+            if name != URL or not is_loopback(host_of(found.value)):
+                continue
+            for other in group:
+                if other.get("service") and _has_own_network(other):
+                    yield _finding(
+                        other,
+                        found,
+                        f"{_named([other])} connects to {found.value} ({found.where}), which inside of its container is "
+                        "the container itself",
+                        "Use the name of the server's service (`ws://livekit:7880`), or an address that the container can reach.",
+                    )
 
 
 def _has_own_network(one: Service) -> bool:
@@ -96,12 +136,14 @@ def _missing(one: Service) -> Iterator[Finding]:
     there = [name for name in THREE if one.get(f"env.{name}") is not None]
     if not there or len(there) == len(THREE) or one.get("service") is None:
         return
+    if one.get("env_file.missing") is not None:  # it may hold the others
+        return
     absent = [name for name in THREE if name not in there]
     first = one.get(f"env.{there[0]}") or one.first
     yield _finding(
         one,
         first,
-        f"is given {' and '.join(there)} ({first.where}) and no {' or '.join(absent)}",
+        f"{_named([one])} is given {' and '.join(there)} ({first.where}) and no {' or '.join(absent)}",
         f"Set {' and '.join(absent)} beside it, unless the image brings it.",
         severity=Severity.WARNING,
         confidence=Confidence.MEDIUM,
@@ -118,7 +160,7 @@ def _against_server(one: Service, plan: Plan, held: set[str]) -> Iterator[Findin
         yield _finding(
             one,
             key,
-            f"has an API key ({key.where}) that {server.keys[0].file} does not hold",
+            f"{_named([one])} has an API key ({key.where}) that {server.keys[0].file} does not hold",
             f"Use a key of {server.keys[0].file}, or add this one under its `keys`.",
             more=server.keys[0],
             confidence=Confidence.MEDIUM,  # the server may have keys of another file
@@ -127,7 +169,8 @@ def _against_server(one: Service, plan: Plan, held: set[str]) -> Iterator[Findin
         yield _finding(
             one,
             secret,
-            f"has another API secret ({secret.where}) than {server.keys[0].file} holds for its key ({pairs[key.value].where})",
+            f"{_named([one])} has another API secret ({secret.where}) than {server.keys[0].file} holds for its key "
+            f"({pairs[key.value].where})",
             f"Write the same secret in {secret.where} and in {pairs[key.value].where}.",
             more=pairs[key.value],
         )
@@ -156,7 +199,8 @@ def _two_secrets(workers: list[Service], held: set[str]) -> Iterator[Finding]:
             yield _finding(
                 one,
                 secret,
-                f"has another API secret ({secret.where}) than service {other[0].name} ({other[1].where}) for the same key",
+                f"{_named([one])} has another API secret ({secret.where}) than service {other[0].name} "
+                f"({other[1].where}) for the same key",
                 "Write one secret in both places: one of the two workers is refused.",
                 more=other[1],
             )
@@ -180,7 +224,7 @@ def _finding(
     return Finding(
         WORKER_ENV,
         Subject("env", agent_name=one.agent_name.value, id=f"{one.name} {at.key}".strip()),
-        f"{f'Service {one.name}' if one.name else 'The worker'} {told}.",
+        f"{told}.",
         severity,
         confidence,
         {"service": one.name, "key": at.key.removeprefix("env."), "file": at.file, "line": at.line},

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from lkdoctor.cli.interrupt import Interrupt
 from lkdoctor.cli.live_options import PROBE_WORDS, Live, Machine
 from lkdoctor.cli.progress import Progress
+from lkdoctor.collect.below import folders_below
 from lkdoctor.collect.case import CaseInputs, read_other
 from lkdoctor.collect.gathered import Gap, Gathered
 from lkdoctor.collect.server_log import LogInput, ServerLogs
@@ -133,6 +134,10 @@ def collect(wish: Wish, spare: Iterable[str] = (), gathered: Gathered | None = N
     stories.tokens, stories.server = gathered.tokens, gathered.server
     stories.facts = gathered.facts
     stories.wanted = wish.wanted
+    if not (stories.sources or wish.config.name or wish.tokens or _looks_live(wish)):
+        raise InputError(
+            _nothing(wish, inputs)
+        )  # a gate must not be green over a template and an image of something else
     used = {one.kind for one in stories.sources if one.kind in READ_KINDS and not one.unusable}
     judged = used & {"server_log", "worker_log", "api"}
     settings = wish.settings
@@ -270,9 +275,12 @@ def _nothing(wish: Wish, inputs: CaseInputs) -> str:
     also = f" Found there: {found}." if found else ""
     # A variable that happens to be set asks no server, so whoever set it for this has to be told of the option.
     live = " LIVEKIT_URL is set: `--live` asks that server." if os.environ.get("LIVEKIT_URL") else ""
+    folders = folders_below(wish.paths or ["."])
+    below = f" Folders below hold some: {', '.join(folders)}; name one of them." if folders else ""
     return (
-        f"no server log in {given}.{also} Name the file (`lkdoctor check FILE`), or use `--log FILE` when it is one "
-        f"all the same; `docker logs CONTAINER 2>&1 | lkdoctor check -` reads a container's.{live}"
+        f"no server log in {given}, and nothing else to look at (a worker's log or program, a Compose file, "
+        f"livekit.yaml, lkdoctor.toml).{also}{below} Name the file (`lkdoctor check FILE`), or use `--log FILE` when it "
+        f"is one all the same; `docker logs CONTAINER 2>&1 | lkdoctor check -` reads a container's.{live}"
     )
 
 

@@ -68,6 +68,7 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
     FileKind("livekit_yaml", re.compile(r"(?:livekit|config)\.ya?ml$")),
     FileKind("compose", re.compile(r"(?:docker-)?compose(?:\.[\w-]+)?\.ya?ml$")),
     FileKind("dotenv", re.compile(r"\.env(?:\..+)?$")),
+    FileKind("dockerfile", re.compile(r"Dockerfile$")),
     FileKind(
         "token",
         re.compile(r"token.*\.(?:txt|jwt)$|token-\d+\.json$"),
@@ -92,7 +93,7 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
     ),
 )
 #: Kinds of a project's configuration, which is read as a whole (`collect.config`), not file by file.
-PROJECT: Final = frozenset({"livekit_yaml", "compose", "dotenv"})
+PROJECT: Final = frozenset({"livekit_yaml", "compose", "dotenv", "dockerfile"})
 BY_NAME: Final = {one.name: one for one in FILE_KINDS}
 
 

@@ -139,6 +139,8 @@ class Service:
                     return Name(None, given, "variable", why=given.why)
                 if given.value:
                     return Name(given.value, given, "variable")
+            elif self._unread is not None:
+                return Name(None, self._unread, "variable", why=f"{self._unread.value} may set {variable.value}")
             if own is not None and own.known and own.value:
                 return Name(own.value, own, "program")
             return filled if own is not None and own.known else Name(None, own, "program", why=own.why if own else "")
@@ -146,9 +148,16 @@ class Service:
             return filled
         return Name(own.value, own, "program") if own.known else Name(None, own, "program", why=own.why)
 
+    @property
+    def _unread(self) -> Setting | None:
+        """An env_file that is not here: what it sets is not known."""
+        return self.get("env_file.missing")
+
     def _filled(self) -> Name:
         """What the SDK takes when the program has no name."""
         found = self.get(f"env.{NAME}")
+        if found is None and self._unread is not None:
+            return Name(None, self._unread, "environment", why=f"{self._unread.value} may set {NAME}")
         if found is None:
             return Name("", None, "nothing")
         return (

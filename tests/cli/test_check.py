@@ -53,7 +53,7 @@ def test_without_paths_the_current_folder_is_looked_at(tmp_path: Path) -> None:
     assert ran.status == 2
     assert "no server log in the current folder" in ran.err
     assert "--live" not in ran.err
-    assert 'no server log in ".". Name the file' in run("check", ".", cwd=empty).err
+    assert 'no server log in ".", and nothing else to look at' in run("check", ".", cwd=empty).err
     set_all_the_same = run("check", cwd=empty, environ={"LIVEKIT_URL": "ws://127.0.0.1:1"})
     assert (set_all_the_same.status, set_all_the_same.out) == (2, "")
     assert "LIVEKIT_URL is set: `--live` asks that server." in " ".join(set_all_the_same.err.split())

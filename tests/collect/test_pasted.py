@@ -60,7 +60,7 @@ def test_the_proof_is_the_whole_record(tmp_path: Path) -> None:
     log = recorded("declined")
     path = tmp_path / "broken.log"
     path.write_bytes(b"".join(b"\n".join(_before_the_fields(line)) + b"\n" for line in log.splitlines()))
-    events, logs = read(path)
+    events, _logs = read(path)
     refused = next(one for one in events if one.what is What.JOB_ENDED or one.what is What.ASSIGN_FAILED)
     text = unwrapped(path.read_bytes()[refused.place.offset or 0 :])
     assert "job" in text

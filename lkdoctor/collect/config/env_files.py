@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import fnmatch
 import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from lkdoctor.collect.config.files import Files, join
 from lkdoctor.collect.config.interpolation import Lookup, Made, interpolate
 
 _COLON: Final = re.compile(r"(?:export\s+)?([\w.-]+):\s+(.*)")
 _ASSIGNED: Final = re.compile(r"\s*(?:export\s+)?[\w.-]+\s*[=:]\s*")
+
+_TEMPLATES: Final = (".example", ".sample", ".template", ".dist", "-example", "-sample")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +93,20 @@ def lookup_in(*tables: Mapping[str, Variable] | Mapping[str, str]) -> Lookup:
         return None
 
     return lookup
+
+
+def template_of(file: str, files: Files) -> tuple[str, tuple[str, int, int]] | None:
+    """What says of a file that is absent that each machine makes its own: a template beside it, or `.gitignore`.
+
+    Returns the template's name (empty: there is none to copy) and the place; None when nothing says so.
+    """
+    folder, _, plain = file.rpartition("/")
+    stems = dict.fromkeys((plain, plain.removesuffix(".local")))
+    for template in (join(folder, f"{stem}{end}") for stem in stems for end in _TEMPLATES):
+        if files.exists(template):
+            return template, (template, 1, 1)
+    ignoring = join(folder, ".gitignore")
+    for number, line in enumerate((files.read(ignoring) or "").splitlines(), 1):
+        if line[:1] not in {"", "#", "!"} and fnmatch.fnmatch(plain, line.strip().strip("/").removeprefix("**/")):
+            return "", (ignoring, number, 1)
+    return None

@@ -10,18 +10,20 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from lkdoctor.collect.config.commands import programs_of
 from lkdoctor.collect.config.compose import DEFAULTS, UNREADABLE, Resolved, override_of, resolve
-from lkdoctor.collect.config.env_files import lookup_in, read_variables
+from lkdoctor.collect.config.dockerfile import read_dockerfile
+from lkdoctor.collect.config.env_files import Variable, lookup_in, read_variables
 from lkdoctor.collect.config.files import Files, beside, of_zip
 from lkdoctor.collect.config.livekit_yaml import looks_like_livekit, read_livekit_yaml
 from lkdoctor.collect.config.nodes import Node
-from lkdoctor.collect.config.programs import read_program
-from lkdoctor.collect.config.services import Reader, program_settings, setting, told_value
+from lkdoctor.collect.config.programs import Program, read_program
+from lkdoctor.collect.config.services import Reader, names_by, program_settings, setting, told_value
 from lkdoctor.collect.extras import Extra
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.log.source import LogInput
 from lkdoctor.dispatch.model import SourceNote
-from lkdoctor.dispatch.settings import TOKENS, Setting, shown
+from lkdoctor.dispatch.settings import TOKENS, Scope, Setting, shown
 from lkdoctor.placeholders import is_placeholder
 from lkdoctor.redact import mask
 
@@ -60,7 +62,7 @@ def read_project(
     """Read all configuration files of one folder, zip, or of the command line into settings.
 
     Args:
-        inputs: files with their kinds: `compose`, `dotenv`, `livekit_yaml`.
+        inputs: files with their kinds: `compose`, `dotenv`, `dockerfile`, `livekit_yaml`.
         gathered: takes the settings, a note on each file, and the words that prove each setting.
         environ: the variables that Compose would see.
         chosen: names of Compose files that were named one by one; they are put together in this order.
@@ -115,7 +117,7 @@ def read_project(
             found += settings
             note(one.name).unusable = wrong
     if not composes:
-        found += _dotenvs([one.name for one, kind in inputs if kind == "dotenv"], files, environ, run)
+        found += _loose(inputs, files, environ, run)
     for name in files.used:
         note(name).bytes = len((files.read(name) or "").encode())
     if zipped:
@@ -168,28 +170,53 @@ def _compose(names: Sequence[str], files: Files, environ: Mapping[str, str]) -> 
     return reader
 
 
-def _dotenvs(names: Sequence[str], files: Files, environ: Mapping[str, str], run: set[str]) -> list[Setting]:
-    """`.env` files of a project without Compose, and the worker programs beside them."""
+def _loose(
+    inputs: Sequence[tuple[LogInput, str]], files: Files, environ: Mapping[str, str], run: set[str]
+) -> list[Setting]:
+    """A project without Compose: `.env` files, the worker programs beside them, and what Dockerfiles start."""
     found: list[Setting] = []
-    for name in names:
-        if name.rpartition("/")[2] not in _DOTENV or (text := files.read(name)) is None:
-            continue
-        for one in read_variables(text, name, lookup_in(environ)).values():
-            if (shown(one.name) or one.name in TOKENS) and one.value is not None:
-                value = None if one.missing else told_value(one.name, one.value)
-                why = "made of a variable that nothing in view sets"
-                at = (name, one.line, one.column)
-                word = not one.missing and is_placeholder(one.value)
-                made = setting("dotenv", "", f"env.{one.name}", value, at, why, placeholder=word)
-                found.append(replace(made, project=name.rpartition("/")[0]))
-    for folder in dict.fromkeys(one.rpartition("/")[0] for one in names):
+    names: dict[str, list[str]] = {}  # of each folder: variables that its programs take their agent's name from
+    dotenvs = [one.name for one, kind in inputs if kind == "dotenv"]
+    for folder in dict.fromkeys(one.rpartition("/")[0] for one in dotenvs):
         for file in _programs_in(folder, files):
             text = files.read(file) if file not in run else None
             program = None if text is None else read_program(text, file)
             if program is not None:
-                settings = program_settings(file.rpartition("/")[2], file, program)
-                found += [replace(one, project=folder) for one in settings]
+                found += _program(folder, file, program, names, run)
+    for name in [one.name for one, kind in inputs if kind == "dockerfile"]:
+        folder = name.rpartition("/")[0]
+        stage = read_dockerfile(files.read(name) or "", name)
+        started = [] if stage is None else list(programs_of(stage, folder, files))
+        for file, program in started:
+            if file not in run:
+                found += _program(folder, file, program, names, run)
+            for one in stage.all_env().values() if stage is not None else ():
+                found += _told(one, folder, names, "compose", file.rpartition("/")[2])
+        if not started and name in files.used:
+            files.used.remove(name)  # an image of something else is no evidence
+    for name in dotenvs:
+        if name.rpartition("/")[2] in _DOTENV and (text := files.read(name)) is not None:
+            for one in read_variables(text, name, lookup_in(environ)).values():
+                found += _told(one, name.rpartition("/")[0], names, "dotenv")
     return found
+
+
+def _program(folder: str, file: str, program: Program, names: dict[str, list[str]], run: set[str]) -> list[Setting]:
+    run.add(file)
+    names.setdefault(folder, []).extend(names_by(program))
+    return [replace(one, project=folder) for one in program_settings(file.rpartition("/")[2], file, program)]
+
+
+def _told(one: Variable, folder: str, names: dict[str, list[str]], scope: Scope, service: str = "") -> list[Setting]:
+    """A variable that may be told: of the allow-list, a key or secret (as a token), or a program's name for its agent."""
+    if one.value is None or not (shown(one.name) or one.name in TOKENS or one.name in names.get(folder, ())):
+        return []
+    value = None if one.missing else told_value(one.name, one.value)
+    why = "made of a variable that nothing in view sets"
+    at = (one.file, one.line, one.column)
+    word = not one.missing and is_placeholder(one.value)
+    made = setting(scope, service, f"env.{one.name}", value, at, why, placeholder=word)
+    return [replace(made, project=folder)]
 
 
 def _programs_in(folder: str, files: Files) -> list[str]:

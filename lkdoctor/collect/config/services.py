@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from lkdoctor.collect.config.commands import first_program, named_in, unwrapped
 from lkdoctor.collect.config.compose import Resolved
 from lkdoctor.collect.config.dockerfile import Stage, read_dockerfile
-from lkdoctor.collect.config.env_files import Variable, lookup_in, read_variables
+from lkdoctor.collect.config.env_files import Variable, lookup_in, read_variables, template_of
 from lkdoctor.collect.config.files import Files, join
 from lkdoctor.collect.config.nodes import Node, boolean
-from lkdoctor.collect.config.programs import Program, read_program
+from lkdoctor.collect.config.programs import Program
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.settings import NAME, TOKENS, Scope, Setting, shown
 from lkdoctor.placeholders import is_placeholder
@@ -28,11 +29,11 @@ _QUERY: Final = re.compile(r"(?P<address>[a-z]+://[^\s?#]*)[?#].*", re.IGNORECAS
 _MODES: Final = frozenset({"start", "dev", "console", "connect", "download-files"})
 #: What starts a script of package.json, or an application of the web: its `start` and `dev` are no worker's.
 _RUNNERS: Final = frozenset({"npm", "pnpm", "yarn", "bun", "next", "nuxt", "nest", "vite"})
-_SCRIPT: Final = re.compile(r"[\w./-]+\.(?:py|js|ts|mjs|cjs|mts|cts)$")
-_MODULE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _SERVER_IMAGE: Final = re.compile(r"(?:^|/)livekit/livekit-server(?::v?(?P<tag>[\w.-]+))?(?:@sha256:\w+)?$")
 _REWRITTEN: Final = re.compile(r"0[0-7]+|0[xob][0-9a-fA-F_]+|[-+]?\d+\.\d*0|[-+]?[\d.]+[eE][-+]?\d+")
 _LONGEST: Final = 120
+
+_Final = tuple[Variable | Node, "str | None", str]  # where it is set, its value where that is known, else why not
 
 
 def told_value(name: str, value: str) -> str:
@@ -55,6 +56,7 @@ class Reader:
     programs: set[str] = field(default_factory=set)  # files that a service runs
     server_files: list[tuple[str, str]] = field(default_factory=list)  # livekit.yaml files that a server service mounts
 
+    variables: dict[str, dict[str, _Final]] = field(default_factory=dict)  # by service: what each of them is at the end
     server_texts: list[tuple[str, Node]] = field(default_factory=list)  # livekit.yaml as a variable of a server service
 
     def read(self) -> None:
@@ -160,7 +162,7 @@ class Reader:
 
     def _image(self, node: Node) -> tuple[Stage | None, str | None]:
         """The stage that the service builds, and its build context; None for what is not known."""
-        build = node.get("build")
+        build = node.get("build") or self._built_as(node.get("image"))
         if build is None or self.resolved.open_of(build):
             return None, None
         context = build if build.text is not None else build.get("context")
@@ -178,6 +180,16 @@ class Reader:
         given = {} if args is None else self._build_args(args)
         return read_dockerfile(text, file, (target.text if target is not None else None) or "", given), folder
 
+    def _built_as(self, image: Node | None) -> Node | None:
+        """How another service of the project builds the image that this one only names: one image, several agents."""
+        if image is None or not image.text or self.resolved.open_of(image):
+            return None
+        for other in self.resolved.services.values():
+            theirs, build = other.get("image"), other.get("build")
+            if theirs is not None and build is not None and theirs.text == image.text:
+                return build if not self.resolved.open_of(theirs) else None
+        return None
+
     def _build_args(self, args: Node) -> dict[str, str | None]:
         """What Compose gives to the build; None where that is not known."""
         return {
@@ -190,7 +202,7 @@ class Reader:
         }
 
     def _variables(self, name: str, node: Node, stage: Stage | None) -> None:
-        final: dict[str, tuple[Variable | Node, str | None, str]] = {}
+        final: dict[str, _Final] = {}
         for variable in (stage.all_env() if stage else {}).values():
             final[variable.name] = (variable, None if variable.missing else variable.value, self._why(variable.missing))
         for file, known in self._env_files(name, node):
@@ -213,10 +225,17 @@ class Reader:
             else:
                 missing = self.resolved.open_of(value)
                 final[key] = (value, None if missing else value.text, self._why(missing))
-        for key, (at, found, why) in final.items():
+        self.variables[name] = final
+        for key in final:
             if shown(key) or key in TOKENS:
-                told = None if found is None else told_value(key, found)
-                self._add(name, f"env.{key}", at, told, why, placeholder=is_placeholder(found or ""))
+                self._variable(name, key)
+
+    def _variable(self, name: str, key: str) -> None:
+        """A variable of this service, where it has one of the name."""
+        if key in self.variables.get(name, {}):
+            at, found, why = self.variables[name][key]
+            told = None if found is None else told_value(key, found)
+            self._add(name, f"env.{key}", at, told, why, placeholder=is_placeholder(found or ""))
 
     @staticmethod
     def _why(missing: tuple[str, ...]) -> str:
@@ -234,12 +253,15 @@ class Reader:
                 continue
             if self.resolved.open_of(path):
                 self.notes.append((one.file, one.line, f"env_file of service {name} is not known"))
+                self._add(name, "env_file.missing", path, None, "computed")
                 continue
             file = join(self._folder(one.file), path.text)
             text = self.files.read(file)
             if text is None:
                 if boolean(one.get("required")) is not False:
                     self._add(name, "env_file.missing", path, file)
+                    if (told := template_of(file, self.files)) is not None:
+                        self._add(name, "env_file.template", told[1], told[0])
                 continue
             form = one.get("format")
             raw = form is not None and form.text == "raw"
@@ -284,11 +306,10 @@ class Reader:
         words = [*first, *(rest if command is None else self._words(command))]
         if line is None and words:
             line = (self._dockerfile_of(node), number, 1)
-        if len(words) == 3 and words[0] in {"sh", "bash", "/bin/sh", "/bin/bash"} and words[1].startswith("-"):
-            words = words[2].split()
+        words = unwrapped(words)
         if line is None:
             return
-        programs = list(_programs_of(words))
+        programs = list(named_in(words))
         mode = next((one for one in reversed(words) if one in _MODES), "")
         if mode and (programs or not _RUNNERS & set(words)):
             self._add(name, "mode", line, mode)
@@ -302,46 +323,24 @@ class Reader:
         return None if node is None or node.value is None else node
 
     def _dockerfile_of(self, node: Node) -> str:
-        build = node.get("build")
+        build = node.get("build") or self._built_as(node.get("image"))
         context = "" if build is None else (build.text or (build.get("context") or build).text or ".")
         chosen = None if build is None else build.get("dockerfile")
         return join(join(self._folder(node.file), context), (chosen.text if chosen else None) or "Dockerfile")
 
     def _program(self, name: str, folder: str, places: list[str]) -> None:
-        """The program in the build context, at the first of these places that has one."""
-        for place in places:
-            for file in _sources(join(folder, place)):
-                text = self.files.read(file)
-                program = None if text is None else read_program(text, file)
-                if program is not None:
-                    self.programs.add(file)
-                    self.settings += program_settings(name, file, program)
-                    return
+        found = first_program(folder, places, self.files)
+        if found is not None:
+            self.programs.add(found[0])
+            self.settings += program_settings(name, *found)
+            for key in names_by(found[1]):
+                self._variable(name, key)
 
 
-def _programs_of(words: list[str]) -> Iterator[list[str]]:
-    """For each program that a command names, where in the build context it may be.
-
-    A script: at its path there, else at the end of its path in the image. A module (`-m app.agent`): in a file or a folder of
-    its name, there or in `src`.
-    """
-    for before, word in zip(["", *words], words, strict=False):
-        if before == "-m" and _MODULE.fullmatch(word):
-            path = word.replace(".", "/")
-            yield [f"{root}{path}{end}" for root in ("", "src/") for end in (".py", "/__main__.py")]
-        elif _SCRIPT.search(word):
-            parts = [one for one in word.split("/") if one not in {"", "."}]
-            yield ["/".join(parts[start:]) for start in range(len(parts))]
-
-
-def _sources(file: str) -> tuple[str, ...]:
-    """The file, and for a compiled one what it was made of: `dist/agent.js` of `src/agent.ts`."""
-    stem, dot, end = file.rpartition(".")
-    if end not in {"js", "mjs", "cjs"}:
-        return (file,)
-    typed = f"{stem}{dot}{end.replace('js', 'ts')}"
-    moved = typed.replace("/dist/", "/src/").replace("/build/", "/src/")
-    return tuple(dict.fromkeys((file, typed, moved, typed.replace("/dist/", "/").replace("/build/", "/"))))
+def names_by(program: Program) -> list[str]:
+    """The user's own variables by which the program takes its agent name: of them it is told what they are, as they are names."""
+    own = (one.variable for one in program.said if one.key == "agent_name" and one.variable)
+    return [one for one in own if not shown(one) and one not in TOKENS]
 
 
 def program_settings(service: str, file: str, program: Program) -> Iterator[Setting]:
