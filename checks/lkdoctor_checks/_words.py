@@ -7,9 +7,8 @@ import shlex
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 
-from lkdoctor.dispatch.facts import Place
+from lkdoctor.dispatch.facts import NAME_NOT_PRINTED, Place
 from lkdoctor.dispatch.model import (
-    NAME_NOT_PRINTED,
     Certainty,
     Dispatch,
     Launch,

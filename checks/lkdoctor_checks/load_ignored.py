@@ -23,7 +23,7 @@ def load_function_ignored(runs: WorkerRuns) -> Iterator[Finding | Inconclusive]:
         yield Finding(
             ZERO_LOAD,
             Subject("worker", agent_name=run.agent_name),
-            f"The worker for {words.quoted(run.name)} ({run.sdk_words}) has a load function of its own, and the SDK does not use "
+            f"The worker for {words.quoted(run.told_name)} ({run.sdk_words}) has a load function of its own, and the SDK does not use "
             "it: LIVEKIT_WORKER_TOKEN is set, as LiveKit Cloud sets it for agents that it hosts. The SDK measures instead.",
             Severity.INFO,
             Confidence.HIGH,

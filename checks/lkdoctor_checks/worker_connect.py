@@ -67,7 +67,7 @@ _REASONS = (
         ),
     ),
     _Reason(
-        "refused", re.compile(r"Connect call failed|ECONNREFUSED|Connection refused"),
+        "refused", re.compile(r"Connect call failed|ECONNREFUSED|[Cc]onnection refused|WinError (?:1225|10061)|refused the network connection"),
         "nothing listens at the address of its URL",
         "Point LIVEKIT_URL at the server",
         (
@@ -117,7 +117,7 @@ def worker_cannot_connect(runs: WorkerRuns, evidence: Evidence) -> Iterator[Find
 
     ## When it is not a problem
     A server that restarts makes every worker retry for some seconds until it registers again; that is not reported. Nor
-    is a single failed try while the server is still starting. Where the server's own log says why it refused (LKD104 to
+    is a single failed try while the server is still starting; where the log ends with it the question stays open. Where the server's own log says why it refused (LKD104 to
     LKD107), this is info.
     """
     for run in runs:
@@ -128,6 +128,8 @@ def worker_cannot_connect(runs: WorkerRuns, evidence: Evidence) -> Iterator[Find
         elif trying is not None and _lasting(run, trying):
             found = _unreached(run, trying)
             yield replace(found, severity=Severity.INFO) if _server_says(evidence.refusals, run, trying) else found
+        elif trying is not None and not (run.registered or run.jobs):
+            yield _not_yet(run, trying)
 
 
 def _server_says(refusals: Refusals, run: WorkerRun, trying: Trying) -> bool:
@@ -151,6 +153,30 @@ def _lasting(run: WorkerRun, trying: Trying) -> bool:
         return trying.tries >= 2
     end = run.last_at if run.last_at is not None else trying.last_at
     return trying.first_at is not None and end is not None and end - trying.first_at > LASTING
+
+
+def _not_yet(run: WorkerRun, trying: Trying) -> Inconclusive:
+    """The log ends while its worker still tries: a server that starts a moment later is no fault, and this is no health."""
+    reason = _reason(trying)
+    meanwhile = f" Meanwhile: {reason.steps[0]}" if reason is not _OTHER else ""
+    return Inconclusive(
+        _subject(run),
+        f"The {told.worker(run)} was not connected when its log ended ({words.counted(trying.tries, 'try', 'tries')}): "
+        f"{reason.says}.",
+        f"Fetch the worker's log of the next minute: it holds `registered worker`, or more tries.{meanwhile}",
+        tuple(words.spread(trying.proof)),
+        weighs=True,
+    )
+
+
+def _reason(trying: Trying) -> _Reason:
+    error = _error(trying)
+    return next((one for one in _REASONS if one.pattern.search(error)), _OTHER)
+
+
+def _error(trying: Trying) -> str:
+    """What it said most often."""
+    return max(trying.errors, key=lambda one: (trying.errors[one], one), default="")
 
 
 def _subject(run: WorkerRun) -> Subject:
@@ -181,8 +207,7 @@ def _unset(run: WorkerRun, names: list[str]) -> Finding:
 
 
 def _unreached(run: WorkerRun, trying: Trying) -> Finding:
-    error = max(trying.errors, key=lambda one: (trying.errors[one], one), default="")
-    reason = next((one for one in _REASONS if one.pattern.search(error)), _OTHER)
+    error, reason = _error(trying), _reason(trying)
     tries = words.counted(trying.tries, "try", "tries")
     of = f" of {trying.attempts}" if trying.attempts else ""
     state = (

@@ -13,6 +13,16 @@ from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
 from lkdoctor_checks import _worker_words as told
 
+_SIGNALS = {
+    "-4": "an illegal instruction (SIGILL)",
+    "-6": "aborted by native code (SIGABRT)",
+    "-7": "a bus error in native code (SIGBUS)",
+    "-8": "an arithmetic fault in native code (SIGFPE)",
+    "-9": "killed from outside (out of memory, most often)",
+    "-11": "a crash of native code (SIGSEGV)",
+    "-15": "told to end from outside (SIGTERM)",
+}
+_NATIVE = frozenset({"-4", "-6", "-7", "-8", "-11"})
 _KEY = re.compile(r"\b[A-Z][A-Z0-9_]*(?:_API_KEY|_API_SECRET|_TOKEN)\b")
 
 
@@ -31,8 +41,9 @@ def job_crashed(runs: WorkerRuns) -> Iterator[Finding | Inconclusive]:
     @livekit/agents 1.9.0; a Node worker of 1.0.25 to 1.0.51 logs a crash at debug level only.
 
     ## How to fix
-    Mend what the exception names; it stands in the proof with the line of the program. Exit code -9 is the system's own
-    killer (out of memory), -11 a crash of native code. Then dispatch again: nothing is retried.
+    Mend what the exception names; it stands in the proof with the line of the program. A negative exit code is the signal
+    that ended the process: -9 the system's own killer (out of memory), -11 and -4 a crash of native code, which leaves no
+    traceback. Then dispatch again: nothing is retried.
 
     ## When it is not a problem
     ERROR lines of the logger `livekit` about data channels that closed are the normal end of a room. A process that ends
@@ -71,9 +82,8 @@ def _cause(job: WorkerJob) -> str:
         return "its worker killed it because it used more memory than job_memory_limit_mb"
     if job.crashed_at is not None or job.error:
         return f"{job.error or 'an exception'}{f' at {job.where}' if job.where else ''}"
-    number = job.exit_code.removeprefix("exit code ")
-    why = {"-9": ", killed from outside (out of memory, most often)", "-11": ", a crash of native code"}.get(number, "")
-    return f"its process ended with {job.exit_code or 'an error'}{why}"
+    why = _SIGNALS.get(job.exit_code.removeprefix("exit code "), "")
+    return f"its process ended with {job.exit_code or 'an error'}{f', {why}' if why else ''}"
 
 
 def _mend(group: Sequence[WorkerJob]) -> tuple[Fix, ...]:
@@ -102,6 +112,25 @@ def _mend(group: Sequence[WorkerJob]) -> tuple[Fix, ...]:
             ),
         )
     where = next((one.where for one in group if one.where), "")
+    native = [one for one in group if one.exit_code.removeprefix("exit code ") in _NATIVE and not one.error]
+    if len(native) == len(group):
+        return (
+            Fix(
+                "Find the native code that crashes",
+                steps=(
+                    (
+                        "There is no traceback: run the worker with `python -X faulthandler`, and dispatch again. The "
+                        "last lines before the end then name the call."
+                    ),
+                    (
+                        "An illegal instruction (-4): a package was built for a newer processor, or for another one than "
+                        "the image's; install the one that fits, or build it there."
+                    ),
+                    "Update the packages with native parts (livekit, onnxruntime, torch, numpy), one at a time.",
+                ),
+                verify=verify,
+            ),
+        )
     return (
         Fix(
             "Mend the exception",
@@ -152,7 +181,7 @@ def process_start_timeout(runs: WorkerRuns) -> Iterator[Finding | Inconclusive]:
         times = (failing.first_at, failing.last_at) if failing is not None and run.dated else told.when(hit)
         yield Finding(
             PROCESS_START_TIMEOUT,
-            Subject("agent", agent_name=run.name),
+            Subject("agent", agent_name=run.told_name),
             f"No process of the {told.worker(run)} became ready: its start {why}"
             + (f" ({words.counted(failing.count, 'time')})" if failing is not None else "")
             + (f". It was asked for jobs all the same ({told.hit(hit)}), which nothing ran." if hit else "."),

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from lkdoctor.dispatch import rules
-from lkdoctor.dispatch.facts import Event, Fields, What
+from lkdoctor.dispatch.facts import NAME_NOT_PRINTED, Event, Fields, What
 from lkdoctor.dispatch.lobby import Lobby
-from lkdoctor.dispatch.model import NAME_NOT_PRINTED, Dispatch, Launch, Origin, Outcome, Room, Stories
+from lkdoctor.dispatch.model import Dispatch, Launch, Origin, Outcome, Room, Stories
 from lkdoctor.dispatch.nodes import Handler, Nodes
 from lkdoctor.dispatch.pairing import EARLY, PATIENCE, TWIN, Pairing, RequestLine
 

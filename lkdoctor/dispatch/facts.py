@@ -25,6 +25,9 @@ def own(name: str) -> bool:
     return name.startswith(OWN_PREFIX)
 
 
+NAME_NOT_PRINTED = "(name not printed)"  # the agent name where lines do not tell it; "" is the unnamed agent
+
+
 class What(enum.IntEnum):
     """The kinds of events that lkdoctor understands; one server message each unless the remark says otherwise."""
 

@@ -18,8 +18,6 @@ from lkdoctor.dispatch.probes import LiveServer, ProbeRun
 from lkdoctor.dispatch.tokens import Token
 from lkdoctor.dispatch.worker_model import WorkerJob, WorkerRun
 
-NAME_NOT_PRINTED = "(name not printed)"  # the agent name of a pasted line that has none; "" is the unnamed agent
-
 
 class Outcome(str, enum.Enum):
     """How a dispatch or a launch ended; the words are a contract (JSON, docs)."""

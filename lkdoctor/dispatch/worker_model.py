@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lkdoctor.dispatch.facts import Place
+from lkdoctor.dispatch.facts import NAME_NOT_PRINTED, Place
 from lkdoctor.dispatch.versions import sdk_words
 
 MOST_PROOF = 6
@@ -102,6 +102,11 @@ class WorkerRun:
         return self.agent_name or ""
 
     @property
+    def told_name(self) -> str:
+        """The agent name, empty for the unnamed worker; `NAME_NOT_PRINTED` where the log does not tell."""
+        return NAME_NOT_PRINTED if self.agent_name is None else self.agent_name
+
+    @property
     def sdk_words(self) -> str:
         """`livekit-agents 1.8.9`; empty when the log does not tell."""
         return sdk_words(self.sdk, self.version)
@@ -148,8 +153,8 @@ class WorkerJob:
 
     @property
     def name(self) -> str:
-        """The agent name that it was asked under."""
-        return self.agent_name if self.agent_name is not None else self.run.name
+        """The agent name that it was asked under; `NAME_NOT_PRINTED` where neither its lines nor its worker's tell."""
+        return self.agent_name if self.agent_name is not None else self.run.told_name
 
     @property
     def ran(self) -> bool:

@@ -28,6 +28,7 @@ def attach(stories: Stories, events: Iterable[WorkerEvent]) -> None:
         runs.take(event)
     launches = _Launches(stories)
     for run in runs.all:
+        _named_by_jobs(run)
         if own(run.name):
             continue
         _date(run, runs.clock.get(id(run), ""), stories, launches)
@@ -45,6 +46,13 @@ def attach(stories: Stories, events: Iterable[WorkerEvent]) -> None:
         times = [at for run in stories.worker_runs if run.dated for at in (run.first_at, run.last_at) if at is not None]
         stories.first_at, stories.last_at = min(times, default=None), max(times, default=None)
         stories.dispatches.sort(key=lambda one: (one.asked_at or 0.0, one.room, one.agent_name))
+
+
+def _named_by_jobs(run: WorkerRun) -> None:
+    """A worker has one agent name: where its registration does not print it (livekit-agents up to 1.2), its requests do."""
+    names = {job.agent_name for job in run.jobs if job.agent_name is not None}
+    if run.agent_name is None and len(names) == 1:
+        run.agent_name = names.pop()
 
 
 class _Launches:
@@ -78,7 +86,7 @@ class _Launches:
             return found
         for dispatch, launch in (
             *self._by_dispatch.get(job.dispatch_id, ()),
-            *self._by_room.get((job.room_id, job.name), ()),
+            *self._by_room.get((job.room_id, job.agent_name or job.run.name), ()),
         ):
             other = dispatch.dispatch_id and job.dispatch_id and dispatch.dispatch_id != job.dispatch_id
             if launch.worker_side is None and not other:

@@ -53,7 +53,7 @@ class Subject:
     def stable(self) -> str:
         """The part that stays the same over re-runs: names, never `RM_`, `AW_` or `AJ_` ids."""
         parts = [self.kind, self.room, "" if self.agent_name is None else f"name={self.agent_name}"]
-        if self.id and not self.id.startswith(("RM_", "AW_", "AJ_", "AD_", "PA_", "ND_")):
+        if self.id and not self.id.startswith(("RM_", "AW_", "CAW_", "AJ_", "AD_", "PA_", "ND_")):
             parts.append(self.id)
         return "\0".join(parts)
 

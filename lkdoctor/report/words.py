@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+from lkdoctor.dispatch.facts import NAME_NOT_PRINTED
 from lkdoctor.dispatch.model import READ_KINDS
 from lkdoctor.report.json_v1 import Dispatch, Finding, Proof, Report, Source, Subject
 from lkdoctor.report.many import bare
@@ -39,7 +40,9 @@ def where(one: Finding) -> str:
 def subject_words(subject: Subject) -> str:
     """`agent "x" in room "y"`."""
     parts = []
-    if subject.agent_name is not None:
+    if subject.agent_name == NAME_NOT_PRINTED:
+        parts.append("an agent whose name is not printed")
+    elif subject.agent_name is not None:
         parts.append(f'agent "{subject.agent_name}"' if subject.agent_name else "the unnamed agent")
     if subject.room:
         parts.append(f'room "{subject.room}"')

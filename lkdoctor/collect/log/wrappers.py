@@ -29,7 +29,7 @@ Form = tuple[Wrapper, ...]
 _STAMP = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d)?"
 _ANSI: Final = re.compile(rb"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _CRI: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d) (stdout|stderr) ([PF])(?:\S*) ")
-_TIMED: Final = re.compile(_STAMP + rb" ")
+_TIMED: Final = re.compile(_STAMP + rb" (?:\| )?")
 _COMPOSE: Final = re.compile(rb"([A-Za-z0-9][\w.-]*) +\| ?")
 _KUBECTL: Final = re.compile(rb"\[pod/([^/\]\s]+)/([^\]\s]+)\] ")
 _STERN: Final = re.compile(
@@ -134,7 +134,7 @@ def cri(line: bytes) -> Peeled | None:
 
 
 def timed(line: bytes) -> Peeled | None:
-    """A time and one blank before the line: docker logs --timestamps, kubectl --timestamps, CloudWatch."""
+    """A time before the line: docker logs --timestamps, kubectl --timestamps, CloudWatch; with a bar, process managers."""
     match = _TIMED.match(line)
     return None if match is None else Peeled(line[match.end() :])
 

@@ -75,7 +75,7 @@ def fields_of(what: Said, record: Record) -> WorkerFields:
         found[name] = _number(found[name], whole=name not in _MEASURED)
     if not found.get("job_id") and "AJ_" in message:
         found["job_id"] = _first(_JOB, message)
-    if what not in _OF_WORKER or not found.get("worker_id", "").startswith("AW_"):
+    if what not in _OF_WORKER or not found.get("worker_id", "").startswith(("AW_", "CAW_")):
         found.pop("worker_id", None)
     if what is not Said.STARTING and record.sdk != NODE:
         found.pop("version", None)

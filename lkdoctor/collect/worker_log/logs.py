@@ -121,7 +121,7 @@ def notes_of(reader: StreamReader[WorkerEvent]) -> list[SourceNote]:
         return notes
     if not reader.bytes:
         note.unusable = "empty (in production Python workers write their log to stdout, up to 0.12 to stderr)"
-    elif not parser.records and not parser.sdks:
+    elif not parser.records and not parser.sdks and not is_worker_log(reader.head):
         note.unusable = f"no line of an agent worker's SDK in it; it looks like {looks_like(reader.head)}"
     named = [sdk_words(sdk, version) for sdk, version in sorted(parser.sdks.items()) if sdk]
     if named:

@@ -56,6 +56,7 @@ MESSAGES: Final[dict[str, Said]] = {
     "job process exited unexpectedly": Said.EXIT_CODE,
     "process is unresponsive": Said.UNRESPONSIVE,
     "job is unresponsive": Said.UNRESPONSIVE,
+    "job executor is unresponsive": Said.UNRESPONSIVE,
     "process did not exit in time": Said.KILLED,
     "process did not ack shutdown": Said.KILLED,
     "exceeded memory limit": Said.MEMORY_KILL,

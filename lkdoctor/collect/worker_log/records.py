@@ -286,6 +286,9 @@ def _pretty(match: re.Match[str], more: list[str]) -> Record | None:
             extras[name] = value if value == "{" else _value(value)
         elif name and isinstance(extras.get(name), str) and extras[name].startswith("{"):
             extras[name] += "\n" + line
+    for name, value in extras.items():
+        if isinstance(value, str) and value.startswith("{\n"):
+            extras[name] = _object(value) or value  # `job` of older versions
     return Record(_daytime(match[1]), DAYTIME, level, "", match[4].rstrip(), extras, NODE, False)
 
 
