@@ -24,7 +24,7 @@ from lkdoctor.doctor.codes import (
 )
 from lkdoctor.doctor.evidence import Evidence, Facts
 from lkdoctor.doctor.finding import Code, Confidence, Finding, Fix, Inconclusive, Severity, Subject
-from lkdoctor.doctor.registry import check
+from lkdoctor.doctor.registry import CheckFunction, check
 from lkdoctor_checks import _plan, _tokens
 from lkdoctor_checks import _words as words
 from lkdoctor_checks.near_miss import nearest
@@ -42,17 +42,27 @@ SERVER_SAYS = {
     Outcome.NO_HEADROOM: "`failed to send job request`, `no servers available`",
 }
 
+FORESEEN = (
+    TOKEN_AGENTS_IGNORED,
+    JOB_TYPE_MISMATCH,
+    DEPLOYMENT_ISOLATED,
+    LIMIT_ZERO,
+    NO_HEADROOM,
+    NO_RESPONSE,
+    NAME_NOT_SERVED,
+    NAME_NEAR_MISS,
+)
 _SETTING = {JOB_TYPE_MISMATCH: "code.type", DEPLOYMENT_ISOLATED: f"env.{DEPLOYMENT}"}  # what proves these codes
 
 
-@check(NAME_NEAR_MISS)
-@check(NAME_NOT_SERVED)
-@check(NO_RESPONSE)
-@check(NO_HEADROOM)
-@check(LIMIT_ZERO)
-@check(DEPLOYMENT_ISOLATED)
-@check(JOB_TYPE_MISMATCH)
-@check(TOKEN_AGENTS_IGNORED)
+def foresees(function: CheckFunction) -> CheckFunction:
+    """Marks a check that `judge`s a plan as the check for every code that can be foreseen."""
+    for code in FORESEEN:
+        function = check(code)(function)
+    return function
+
+
+@foresees
 def foreseen_by_files(settings: Facts[Setting], evidence: Evidence) -> Iterator[Finding | Inconclusive]:
     """From configuration files: the agents that the sample tokens and lkdoctor.toml ask for are played against the workers that
     the files configure, by the rules of the server's version (of all versions that were run, where it is not known). A

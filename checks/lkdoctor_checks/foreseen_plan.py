@@ -7,33 +7,16 @@ from collections.abc import Iterator
 from lkdoctor.dispatch.intentions import PlannedAgent
 from lkdoctor.dispatch.model import Wanted
 from lkdoctor.dispatch.settings import Setting
-from lkdoctor.doctor.codes import (
-    DEPLOYMENT_ISOLATED,
-    EXPECTATION_UNMET,
-    JOB_TYPE_MISMATCH,
-    LIMIT_ZERO,
-    NAME_NEAR_MISS,
-    NAME_NOT_SERVED,
-    NO_HEADROOM,
-    NO_RESPONSE,
-    TOKEN_AGENTS_IGNORED,
-)
+from lkdoctor.doctor.codes import EXPECTATION_UNMET
 from lkdoctor.doctor.evidence import Evidence, Facts
 from lkdoctor.doctor.finding import Finding, Inconclusive
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _plan
 from lkdoctor_checks.expected_workers import expected, unserved
-from lkdoctor_checks.foreseen import judge
+from lkdoctor_checks.foreseen import foresees, judge
 
 
-@check(NAME_NEAR_MISS)
-@check(NAME_NOT_SERVED)
-@check(NO_RESPONSE)
-@check(NO_HEADROOM)
-@check(LIMIT_ZERO)
-@check(DEPLOYMENT_ISOLATED)
-@check(JOB_TYPE_MISMATCH)
-@check(TOKEN_AGENTS_IGNORED)
+@foresees
 def foreseen_by_intentions(agents: Facts[PlannedAgent], evidence: Evidence) -> Iterator[Finding | Inconclusive]:
     """From lkdoctor.toml alone: the workers are those that it says there will be, and every way that it says an agent is asked
     for is played against them by the server's rules. A token whose agents nobody would read, a type that no room raises,
