@@ -11,7 +11,7 @@ from lkdoctor.dispatch.load import WINDOW, LoadReading
 from lkdoctor.dispatch.load_rules import Limit, limit_of
 from lkdoctor.dispatch.model import Dispatch, Outcome
 from lkdoctor.doctor.evidence import Evidence
-from lkdoctor.doctor.finding import Code, Confidence, Finding, Fix, Severity, Subject
+from lkdoctor.doctor.finding import Code, Confidence, Finding, Fix, Inconclusive, Severity, Subject
 from lkdoctor_checks import _words as words
 
 AROUND = 2 * WINDOW  # s by which a reading may miss the moment of a refusal: reported at most 2.5 s late, of 2.5 s
@@ -117,6 +117,12 @@ def finding(
         first_at=readings[0].at - readings[0].seconds,
         last_at=last.at,
     )
+
+
+def question(one: LoadReading, missing: str, how: str, *, weighs: bool = False) -> Inconclusive:
+    """What this reading leaves open: `missing`, and `how` to get it."""
+    subject = Subject("worker", agent_name=one.agent_name, id=one.measures)
+    return Inconclusive(subject, missing, how, (one.place,), weighs=weighs)
 
 
 def met(hit: Sequence[Dispatch], how: str = "refused for want of headroom") -> str:

@@ -8,7 +8,7 @@ from lkdoctor.dispatch.load import LoadReading
 from lkdoctor.dispatch.model import Outcome
 from lkdoctor.doctor.codes import LOAD_NOT_A_NUMBER, LOAD_OUT_OF_RANGE, SLOW_LOAD_FUNCTION, ZERO_LOAD
 from lkdoctor.doctor.evidence import Evidence, Facts
-from lkdoctor.doctor.finding import Finding, Fix, Inconclusive, Severity, Subject
+from lkdoctor.doctor.finding import Finding, Fix, Inconclusive, Severity
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _loads as loads
 from lkdoctor_checks import _words as words
@@ -51,19 +51,17 @@ def zero_load(readings: Facts[LoadReading], evidence: Evidence) -> Iterator[Find
         if sum(one.samples for one in group) < ENOUGH:
             continue
         if last.takes_worker:
-            yield Inconclusive(
-                Subject("worker", agent_name=last.agent_name, id=last.measures),
+            yield loads.question(
+                last,
                 f"{last.function} looks at its worker, and returned 0 for one without jobs",
                 "see what a worker with jobs reports: `curl http://WORKER:8081/worker` shows worker_load",
-                (last.place,),
             )
             continue
         if max(one.host_share for one in group) < BUSY:
-            yield Inconclusive(
-                Subject("worker", agent_name=last.agent_name, id=last.measures),
+            yield loads.question(
+                last,
                 f"{last.function} returned 0 each time, but the machine was idle",
                 "measure again while something keeps a CPU busy",
-                (last.place,),
             )
             continue
         others = _workers(last, evidence)
@@ -103,12 +101,11 @@ def load_function_gives_nan(readings: Facts[LoadReading], evidence: Evidence) ->
         failed = next((one for one in reversed(group) if one.error and not one.nan), None)
         if failed is not None or not any(one.samples for one in group):
             last = failed or group[-1]
-            yield Inconclusive(
-                Subject("worker", agent_name=last.agent_name, id=last.measures),
+            yield loads.question(
+                last,
                 f"{last.function} gave no number ({last.error or f'it did not return within {last.seconds:g} s'}), so what a worker "
                 "would report is not known",
                 "make it return a number between 0 and 1 whatever happens, and run `lkdoctor load --function …` again",
-                (last.place,),
                 weighs=True,
             )
         bad = [one for one in group if one.nan]

@@ -8,7 +8,7 @@ from lkdoctor.dispatch.load import LoadReading
 from lkdoctor.dispatch.load_rules import limit_of
 from lkdoctor.doctor.codes import OVER_LIMIT_NOW
 from lkdoctor.doctor.evidence import Evidence, Facts
-from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
+from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _loads as loads
 from lkdoctor_checks import _words as words
@@ -50,11 +50,10 @@ def over_limit_now(readings: Facts[LoadReading], evidence: Evidence) -> Iterator
         load = last.load or 0.0
         if limit.load is None and load < limit.high:
             rules = "; ".join(f"{one}: {limit_of(one).load:g}" for one in ("1.8.4", "1.9.12", "1.13.5"))
-            yield Inconclusive(
-                Subject("worker", agent_name=last.agent_name, id=last.measures),
+            yield loads.question(
+                last,
                 f"{loads.who(last)} {loads.reads(last)}; whether the server refuses that depends on its version ({rules})",
                 "say it with --server-version, or give the server's log",
-                (last.place,),
             )
             continue
         hit = loads.all_refused(over, evidence)
