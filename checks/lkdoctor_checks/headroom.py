@@ -14,6 +14,7 @@ from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _endpoints as ends
 from lkdoctor_checks import _words as words
 from lkdoctor_checks import _worker_words as told
+from lkdoctor_checks._refusals import start_before_stop
 from lkdoctor_checks._zero import no_load
 
 LEAVES_WITHIN = 60.0
@@ -250,14 +251,7 @@ def worker_draining(
             Confidence.MEDIUM,
             {"agent_name": name, "worker_ids": [each.worker_id for each in gone]},
             words.spread([*words.proof_of(group, limit=4), *(place for each in gone for place in each.proof[-1:])]),
-            (
-                Fix(
-                    "Start the new worker before the old one stops",
-                    steps=("Wait for `worker registered` of the new worker, then send SIGTERM to the old one.",),
-                    verify=("No refusal between `worker registered` of the new and `closing worker` of the old one.",),
-                ),
-                words.ask_again(group),
-            ),
+            (start_before_stop(), words.ask_again(group)),
             folds=words.folds_of(group),
             count=len(group),
             first_at=first,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from lkdoctor.dispatch.model import Dispatch, Outcome, WorkerSession
+from lkdoctor.dispatch.model import Dispatch, WorkerSession
 from lkdoctor.doctor.codes import NEVER_FULL
 from lkdoctor.doctor.evidence import Dispatches, ServerRuns, WorkerRuns, Workers
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
+from lkdoctor_checks._refusals import refused
 from lkdoctor_checks.threshold import available
 
 #: Versions of @livekit/agents of which it was seen: `start` keeps the infinite threshold of dev mode.
@@ -46,10 +47,8 @@ def never_full(
     del runs, server_runs  # asked for so that the check is skipped without either log
     hit: list[Dispatch] = []
     there: dict[str, list[WorkerSession]] = {}
-    for one in dispatches.ended(Outcome.NO_HEADROOM):
-        at = words.asked(one)
-        sessions = words.alive(workers.named(one.agent_name), at)
-        if at is not None and sessions and words.wanted(one) and all(_never(each, at) for each in sessions):
+    for one, at, sessions in refused(dispatches, workers):
+        if all(_never(each, at) for each in sessions):
             hit.append(one)
             there.setdefault(one.agent_name, []).extend(sessions)
     for name, group in words.by_name(hit).items():

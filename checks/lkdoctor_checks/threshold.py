@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lkdoctor.dispatch import rules
-from lkdoctor.dispatch.model import Dispatch, Outcome, WorkerSession
+from lkdoctor.dispatch.model import Dispatch, WorkerSession
 from lkdoctor.doctor.codes import THRESHOLD_ABOVE_LIMIT
 from lkdoctor.doctor.evidence import Dispatches, ServerRuns, WorkerRuns, Workers
 from lkdoctor.doctor.finding import Confidence, Finding, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _loads as loads
 from lkdoctor_checks import _words as words
+from lkdoctor_checks._refusals import SOON, refused
 from lkdoctor_checks._zero import no_load
 
-SOON = 1.0  # s between a worker's own line and the server's knowledge of it
 LEAVES_WITHIN = 60.0  # s; Node does not say that it drains
 
 
@@ -50,10 +50,8 @@ def threshold_above_limit(
     hit: list[Dispatch] = []
     silent: set[int] = set()  # dispatches after which a worker's log has no line: it may have been copied before
     there: dict[str, list[WorkerSession]] = {}
-    for one in dispatches.ended(Outcome.NO_HEADROOM):
-        at = words.asked(one)
-        sessions = words.alive(workers.named(one.agent_name), at)
-        if at is not None and sessions and words.wanted(one) and all(available(each, at) for each in sessions):
+    for one, at, sessions in refused(dispatches, workers):
+        if all(available(each, at) for each in sessions):
             hit.append(one)
             if any(each.run is None or (each.run.last_at or 0.0) < at for each in sessions):
                 silent.add(id(one))

@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from lkdoctor.dispatch.facts import Place
-from lkdoctor.dispatch.model import Dispatch, Outcome, WorkerSession
+from lkdoctor.dispatch.model import Dispatch, WorkerSession
 from lkdoctor.dispatch.worker_model import Full
 from lkdoctor.doctor.codes import WORKER_DRAINING, WORKER_SAID_FULL
 from lkdoctor.doctor.evidence import Dispatches, WorkerRuns, Workers
 from lkdoctor.doctor.finding import Finding, Fix, Inconclusive, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
-
-SOON = 1.0  # s: between a worker's own line and the server's knowledge of it
+from lkdoctor_checks._refusals import SOON, refused, start_before_stop
 
 
 @check(WORKER_SAID_FULL)
@@ -109,14 +108,7 @@ def worker_said_draining(
             words.sure(group),
             {"agent_name": name, "worker_ids": list(gone)[:20]},
             _proof(group, found),
-            (
-                Fix(
-                    "Start the new worker before the old one stops",
-                    steps=("Wait for `worker registered` of the new worker, then send SIGTERM to the old one.",),
-                    verify=("No refusal between `worker registered` of the new and `closing worker` of the old one.",),
-                ),
-                words.ask_again(group),
-            ),
+            (start_before_stop(), words.ask_again(group)),
             folds=words.folds_of(group),
             count=len(group),
             first_at=first,
@@ -144,11 +136,7 @@ def _explained(
 ) -> _Found:
     """Refused dispatches at which every worker of the name that was open said so in its own log."""
     found = _Found()
-    for one in dispatches.ended(Outcome.NO_HEADROOM):
-        at = words.asked(one)
-        there = words.alive(workers.named(one.agent_name), at)
-        if at is None or not there or not words.wanted(one):
-            continue
+    for one, at, there in refused(dispatches, workers):
         answers = [said(session, at) for session in there]
         if all(answer is not None for answer in answers):
             found.said[id(one)] = [answer for answer in answers if answer is not None]
