@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lkdoctor.collect.log.notes import input_notes
 from lkdoctor.collect.log.reader import StreamReader
 from lkdoctor.collect.server_log.excerpt import excerpt_events
 from lkdoctor.collect.server_log.lines import LineReader
@@ -22,30 +23,11 @@ def notes_of(reader: StreamReader[Event]) -> tuple[list[SourceNote], list[Event]
 
     An input without any regular record is tried as lines that were pasted or retyped by hand: their events come second.
     """
-    chain, parser = reader.chain, reader.parser
+    parser = reader.parser
     assert isinstance(parser, LineReader)
-    notes = []
+    notes = input_notes(reader, "server_log")
     events: list[Event] = []
-    for index, given in enumerate(chain.inputs):
-        span = parser.spans[given.name]
-        note = SourceNote(
-            given.name,
-            "server_log",
-            bytes=chain.sizes[index],
-            first_at=span.first,
-            last_at=span.last,
-        )
-        note.server_version = span.version
-        opened = chain.opened[index]
-        if opened is None:
-            note.unusable = chain.errors[given.name]
-        else:
-            note.notes.extend(opened.notes)
-        notes.append(note)
-    if len(notes) == 1:
-        notes[0].lines = reader.lines
     note = notes[-1]
-    note.skipped = dict(parser.skipped)
     if reader.order.steps_back:
         note.notes.append(
             f"the clock steps back {reader.order.steps_back} time(s), by up to {reader.order.largest_step:.1f} s; "

@@ -13,6 +13,7 @@ from lkdoctor.collect.log.chain import Chain
 from lkdoctor.collect.log.dialect import Dialect
 from lkdoctor.collect.log.forms import form_of
 from lkdoctor.collect.log.logs import Logs
+from lkdoctor.collect.log.notes import input_notes
 from lkdoctor.collect.log.reader import CHUNK_BYTES, StreamReader
 from lkdoctor.collect.log.source import LogInput
 from lkdoctor.collect.server_log.sniff import looks_like
@@ -101,22 +102,10 @@ def _of_sdk(payload: bytes) -> bool:
 
 def notes_of(reader: StreamReader[WorkerEvent]) -> list[SourceNote]:
     """One note for each input of a reader that has come to its end."""
-    chain, parser = reader.chain, reader.parser
+    parser = reader.parser
     assert isinstance(parser, WorkerLines)
-    notes = []
-    for index, given in enumerate(chain.inputs):
-        span = parser.spans[given.name]
-        note = SourceNote(given.name, "worker_log", bytes=chain.sizes[index], first_at=span.first, last_at=span.last)
-        opened = chain.opened[index]
-        if opened is None:
-            note.unusable = chain.errors[given.name]
-        else:
-            note.notes.extend(opened.notes)
-        notes.append(note)
-    if len(notes) == 1:
-        notes[0].lines = reader.lines
+    notes = input_notes(reader, "worker_log")
     note = notes[-1]
-    note.skipped = dict(parser.skipped)
     if note.unusable:
         return notes
     if not reader.bytes:
