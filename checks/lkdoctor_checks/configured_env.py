@@ -153,7 +153,7 @@ def _missing(one: Service) -> Iterator[Finding]:
 def _against_server(one: Service, plan: Plan, held: set[str]) -> Iterator[Finding]:
     server = plan.project.server
     key, secret = one.get(f"env.{KEY}"), one.get(f"env.{SECRET}")
-    if not server.keys or key is None or not _real(key, held) or not _meant(one, plan):
+    if not server.keys or server.unfilled or key is None or not _real(key, held) or not _meant(one, plan):
         return
     pairs = {name.value: value for name, value in zip(server.keys, server.secrets, strict=False)}
     if key.value not in pairs:

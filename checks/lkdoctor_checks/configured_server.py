@@ -21,7 +21,8 @@ from lkdoctor_checks import _words as words
 def server_file(settings: Facts[Setting], evidence: Evidence) -> Iterator[Finding | Inconclusive]:
     """From configuration files: livekit.yaml holds a key that the server's version refuses to start over (the keys were asked
     of 1.8.4, 1.9.12, 1.11.0 and 1.13.5, two levels deep), is no YAML, lets nobody make the room that a planned dispatch
-    needs, or several replicas of the server have no redis between them
+    needs, has `${NAME}` for a key or a secret (1.7.0 and 1.13.5 take that text itself; medium confidence, as something may fill
+    the file in before), or several replicas of the server have no redis between them
     (neither there nor by `--redis-host` or REDIS_HOST). Between two of those versions a key that only one
     of them knows is not judged."""
     del settings
@@ -40,6 +41,7 @@ def server_file(settings: Facts[Setting], evidence: Evidence) -> Iterator[Findin
             )
     if server.files:
         yield from _unknown_keys(plan, evidence)
+        yield from _unfilled(plan)
         yield from _no_room(plan)
     yield from _islands(plan)
 
@@ -72,6 +74,32 @@ def _unknown_keys(plan: Plan, evidence: Evidence) -> Iterator[Finding]:
             ),
             Confidence.HIGH,
         )
+
+
+def _unfilled(plan: Plan) -> Iterator[Finding]:
+    """Compose fills in its own file only; a file that is mounted comes to the server as it is written."""
+    server = plan.project.server
+    names = list(dict.fromkeys(one.value for one in server.unfilled))
+    if not names or "server.entrypoint" in server.settings:
+        return
+    first = server.unfilled[0]
+    yield _finding(
+        first,
+        f"livekit.yaml has {words.listed([f'`{one}`' for one in names])} where a key or its secret belongs ({first.where}): the "
+        "server fills in no variables, so that this text itself is the key or the secret, and who has the real ones is refused.",
+        Fix(
+            "Give the server its real keys",
+            steps=(
+                (
+                    "Take `keys` out of livekit.yaml, and give the server key and secret, with a colon and a blank between, "
+                    "in its variable LIVEKIT_KEYS: that one Compose fills in."
+                ),
+                "Or fill the file in before the server starts (`envsubst`), where nothing does that yet.",
+            ),
+            verify=("`lkdoctor check --url URL` with the worker's variables finds the way open.",),
+        ),
+        Confidence.MEDIUM,  # something may fill it in before it is mounted
+    )
 
 
 def _no_room(plan: Plan) -> Iterator[Finding]:

@@ -183,6 +183,7 @@ class Server:
     files: list[Setting] = field(default_factory=list)
     keys: list[Setting] = field(default_factory=list)
     secrets: list[Setting] = field(default_factory=list)
+    unfilled: list[Setting] = field(default_factory=list)  # `${NAME}` where a key or a secret belongs
     presets: list[Setting] = field(default_factory=list)
     replicas: Setting | None = None
     dev: bool = False
@@ -271,6 +272,8 @@ def _to_server(server: Server, one: Setting) -> None:
         server.files.append(one)
     elif one.key == "keys" and one.value:
         server.keys.append(one)
+    elif one.key == "keys_unfilled":
+        server.unfilled.append(one)
     elif one.key == "secrets":
         server.secrets.append(one)
     elif one.key == "preset" or one.key.startswith("preset."):

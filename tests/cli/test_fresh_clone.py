@@ -157,3 +157,29 @@ def test_a_variable_of_ones_own_names_the_agent_wherever_it_is_set(tmp_path: Pat
         wrong = call("check", folder, "--expect", "front-desk")
         assert wrong.exit_code == 1, files
         assert "back-office" in wrong.output
+
+
+@pytest.mark.parametrize("key", ["${LIVEKIT_API_KEY}", "$LIVEKIT_API_KEY", "'{{ livekit_key }}'"])
+def test_a_variable_for_a_key_in_livekit_yaml_is_told_once(tmp_path: Path, key: str) -> None:
+    folder = composed(
+        tmp_path, __env="LIVEKIT_API_KEY=APIabc\nLIVEKIT_API_SECRET=real\nLIVEKIT_URL=ws://livekit:7880\n"
+    )
+    server = "  livekit:\n    image: livekit/livekit-server:v1.13.5\n    volumes: [./livekit.yaml:/livekit.yaml]\n"
+    written(folder, livekit__yaml=f"port: 7880\nkeys:\n  {key}: real\n")
+    (folder / "compose.yaml").write_text(
+        COMPOSE.replace("wss://livekit.example.com", "ws://livekit:7880") + server, "utf-8"
+    )
+    found = checked(folder)["findings"]
+    assert [(one["code"], one["confidence"]) for one in found] == [("LKD514", "medium")]
+    assert key.strip("'") in found[0]["message"]
+    # A script of the image's user fills it in: nothing is known then.
+    filled = f"{server}    entrypoint: /fill-in.sh\n"
+    (folder / "compose.yaml").write_text(
+        COMPOSE.replace("wss://livekit.example.com", "ws://livekit:7880") + filled, "utf-8"
+    )
+    assert "LKD514" not in {one["code"] for one in checked(folder)["findings"]}
+
+
+def test_a_key_with_a_dollar_is_a_key(tmp_path: Path) -> None:
+    folder = written(tmp_path, livekit__yaml="port: 7880\nkeys:\n  API$abc: s3cr$t-of-32-characters-or-more-xyz\n")
+    assert not checked(folder)["findings"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -25,6 +26,7 @@ _SHOWN: Final = frozenset(
         "limit.max_room_name_length",
     }
 )
+_VARIABLE: Final = re.compile(r"\$\{\w{1,64}\}|\$[A-Z_]{2,64}|\{\{ ?[\w.]{1,64} ?\}\}")
 _PRESETS: Final = "room.room_configurations"
 
 
@@ -47,6 +49,9 @@ def _settings(root: Node, name: str, service: str) -> Iterator[Setting]:
     for key, secret in (keys.map if keys is not None else {}).items():
         line, column = keys.keys.get(key, (secret.line, secret.column)) if keys is not None else (0, 0)
         yield setting("server", service, "keys", told_value(KEY, key), (name, line, column))
+        for text, at in ((key, (name, line, column)), (secret.text or "", (name, secret.line, secret.column))):
+            if _VARIABLE.fullmatch(text):  # no key and no secret: it is told as it stands
+                yield setting("server", service, "keys_unfilled", text, at)
         yield setting(
             "server", service, "secrets", told_value(SECRET, secret.text or ""), (name, secret.line, secret.column)
         )

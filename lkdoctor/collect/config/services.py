@@ -127,6 +127,8 @@ class Reader:
             self.server_texts.append((name, body))
         if "--dev" in words:
             self._add(name, "server.dev", node.get("command") or node, "true")
+        if node.get("entrypoint") is not None:  # a script of the user's own may fill livekit.yaml in
+            self._add(name, "server.entrypoint", node, "")
         self._bus(name, node, words)
         inside = next((words[at + 1] for at, one in enumerate(words[:-1]) if one == "--config"), "")
         for volume in (node.get("volumes") or Node("", 0, 0, [])).items:
