@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from lkdoctor.dispatch.model import Coverage, Dispatch, Outcome
+from lkdoctor.dispatch.model import Coverage, Dispatch, Outcome, SourceNote
 from lkdoctor.doctor.codes import EVIDENCE_THIN, INPUT_UNREADABLE, VERSION_UNKNOWN
 from lkdoctor.doctor.evidence import Dispatches, ServerRuns, Sources
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
@@ -47,7 +48,7 @@ def input_unreadable(sources: Sources) -> Iterator[Finding | Inconclusive]:
                 Confidence.HIGH,
                 {"source": one.name, "bytes": one.bytes},
                 words.spread(one.proof),
-                (_fetch_the_log() if empty else _other_file(one.name),),
+                (_fetch_the_log() if empty else _mend(one) if one.kind == "config" else _other_file(one.name),),
             )
         elif sum(one.skipped.values()):
             number = sum(one.skipped.values())
@@ -67,6 +68,16 @@ def input_unreadable(sources: Sources) -> Iterator[Finding | Inconclusive]:
 def _other_file(name: str) -> Fix:
     """Mostly another file was meant."""
     return Fix("Give the file that was meant", steps=(f"Look at the first lines of {name}.",))
+
+
+def _mend(one: SourceNote) -> Fix:
+    """A configuration file is the one that was meant."""
+    line = re.search(r"\bline (\d+)", one.unusable)
+    return Fix(
+        "Correct the file",
+        steps=(f"Correct {one.name}{f', line {line[1]}' if line else ''}.",),
+        verify=("`lkdoctor check .` reads it.",),
+    )
 
 
 def _fetch_the_log() -> Fix:

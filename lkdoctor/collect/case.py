@@ -32,6 +32,11 @@ _SERVER_LOG: Final = re.compile(r"(?:server|livekit).*\.(?:log|txt|jsonl?)\b")
 _WORKER_LOG: Final = re.compile(r"(?:worker|agent).*\.(?:log|txt|jsonl?)\b")
 _ANY_LOG: Final = re.compile(r"\.(?:log|out|err|txt|jsonl|gz|zst)(?:$|\W)|-json\.log")
 
+#: Text files of every project: that they are not read is nothing to tell.
+_NO_LOG: Final = re.compile(
+    r"(?:(?:dev-)?requirements|constraints)[\w.-]*\.txt$|(?:robots|licen[cs]e|readme)\.txt$", re.IGNORECASE
+)
+
 
 class MissingInputError(Exception):
     """An input that cannot be read: which one, and what to do."""
@@ -121,7 +126,7 @@ class CaseInputs:
                 kind = "server_log"
             if kind == "agent_program" and b"livekit" not in _head(given):
                 continue  # some other program that lies there
-            if kind != "unknown" or _ANY_LOG.search(name):
+            if kind != "unknown" or (_ANY_LOG.search(name) and not _NO_LOG.match(name)):
                 self._add(given, kind, looks, by_chance=True)
 
     def _add(self, given: LogInput, kind: str, looks: str, *, by_chance: bool = False) -> None:

@@ -183,3 +183,24 @@ def test_a_variable_for_a_key_in_livekit_yaml_is_told_once(tmp_path: Path, key: 
 def test_a_key_with_a_dollar_is_a_key(tmp_path: Path) -> None:
     folder = written(tmp_path, livekit__yaml="port: 7880\nkeys:\n  API$abc: s3cr$t-of-32-characters-or-more-xyz\n")
     assert not checked(folder)["findings"]
+
+
+def test_a_very_long_name_is_compared_whole(tmp_path: Path) -> None:
+    long = f"front-desk-{'ü' * 150}-日本"
+    program = NAMED.replace('(agent_name="front-desk")', "()")
+    text = f"services:\n  a:\n    build: .\n    command: python agent.py start\n    environment: {{LIVEKIT_AGENT_NAME: {long}}}\n"
+    folder = written(tmp_path, Dockerfile="FROM python\n", agent__py=program, compose__yaml=text)
+    (folder / "lkdoctor.toml").write_text(
+        f'[[agents]]\nname = "{long}"\nworkers = 1\ndispatched_by = "token"\n', "utf-8"
+    )
+    assert checked(folder)["findings"] == []
+
+
+def test_a_list_of_packages_is_nothing_to_tell_of_and_a_broken_file_is_to_be_corrected(tmp_path: Path) -> None:
+    folder = written(composed(tmp_path, __env="A=b\n"), requirements__txt="livekit-agents\n", notes__txt="nothing\n")
+    said = call("check", folder).output
+    assert "requirements.txt" not in said
+    assert "notes.txt" in said
+    (folder / "compose.yaml").write_text("services:\n  a:\n    image: [\n", "utf-8")
+    found = next(one for one in checked(folder)["findings"] if one["code"] == "LKD903")
+    assert found["fixes"][0]["steps"] == [f"Correct {folder / 'compose.yaml'}, line 4."]

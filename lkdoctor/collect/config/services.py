@@ -31,7 +31,7 @@ _MODES: Final = frozenset({"start", "dev", "console", "connect", "download-files
 _RUNNERS: Final = frozenset({"npm", "pnpm", "yarn", "bun", "next", "nuxt", "nest", "vite"})
 _SERVER_IMAGE: Final = re.compile(r"(?:^|/)livekit/livekit-server(?::v?(?P<tag>[\w.-]+))?(?:@sha256:\w+)?$")
 _REWRITTEN: Final = re.compile(r"0[0-7]+|0[xob][0-9a-fA-F_]+|[-+]?\d+\.\d*0|[-+]?[\d.]+[eE][-+]?\d+")
-_LONGEST: Final = 120
+_LONGEST: Final = 4096  # names are compared letter for letter: a shorter cut would make two names of one
 
 _Final = tuple[Variable | Node, "str | None", str]  # where it is set, its value where that is known, else why not
 
