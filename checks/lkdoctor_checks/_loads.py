@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from lkdoctor.dispatch import rules
 from lkdoctor.dispatch.addresses import on_cloud
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.intentions import PlannedServer
@@ -169,9 +170,10 @@ def set_num_cpus(one: LoadReading) -> Fix:
     )
 
 
-def threshold_fixes() -> tuple[Fix, ...]:
-    """For a worker whose own threshold is above the server's limit."""
-    return (
+def threshold_fixes(versions: Sequence[str] = ()) -> tuple[Fix, ...]:
+    """For a worker whose own threshold is above the limit of a server of these versions; none: not known."""
+    fixed = bool(versions) and not any(rule.configurable for one in versions for rule in rules.headrooms(one))
+    less = (
         Fix(
             "Bring the load down",
             steps=(
@@ -200,3 +202,4 @@ def threshold_fixes() -> tuple[Fix, ...]:
             undo=("Take the key out again; the default is 0.7.",),
         ),
     )
+    return less[:-1] if fixed else less

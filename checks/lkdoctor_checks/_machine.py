@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.machine import WORKER, Container, HostProcess
@@ -22,6 +23,10 @@ _ADDRESS = re.compile(
     r"(?:(?P<scheme>[A-Za-z][\w+.-]*)://)?(?:[^@/]*@)?(?P<host>\[[0-9A-Fa-f:]+\]|[^:/?#\s]+)(?::(?P<port>\d+))?(?:[/?#]|$)"
 )
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
+KILLED: Final = (
+    "A worker that is stopped finishes its jobs first, but Docker kills it after 10 s, unless `stop_grace_period` (Compose) or "
+    "`docker stop --time` gives it longer."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,17 +287,19 @@ def proof_of(group: Iterable[Placed]) -> tuple[Place, ...]:
 
 
 def stop(container: Container) -> str:
-    """The command that stops it, jobs finished first."""
+    """The command that stops it; for its jobs see KILLED."""
     made = container.compose
     if made is None:
         return f"docker stop {words.shell(container.name)}"
     return f"docker compose -p {words.shell(made.project)} stop {words.shell(made.service)}"
 
 
-def up(container: Container) -> str:
-    """The command that makes a Compose container anew: `restart` keeps the old image and environment."""
+def up(container: Container, *, build: bool = False) -> str:
+    """The command that makes a Compose container anew, on request of an image that is built again: `restart` keeps the old
+    image and environment."""
     made = container.compose
     if made is None:
         return ""
+    how = "--build --force-recreate" if build else "--force-recreate"
     files = "".join(f" -f {words.shell(one)}" for one in made.config_files)
-    return f"docker compose -p {words.shell(made.project)}{files} up -d --force-recreate {words.shell(made.service)}"
+    return f"docker compose -p {words.shell(made.project)}{files} up -d {how} {words.shell(made.service)}"

@@ -79,7 +79,10 @@ def set_name(plan: Plan, service: Service, name: str) -> Fix:
         commands=("lkdoctor fix --dry-run",)
         if repair is not None and repair.name == name and not decides.packed
         else (),
-        caveats=("Start it anew with `docker compose up -d --force-recreate`: a restart keeps the old environment.",),
+        caveats=(
+            "Start it anew with `docker compose up -d --force-recreate`: a restart keeps the old environment.",
+            *((words.NAME_VARIABLE,) if found.setting is None else ()),
+        ),
         verify=("`lkdoctor check .` finds nothing; `worker registered` in the server's log shows the new name.",),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lkdoctor.dispatch.model import Dispatch, Launch, WorkerSession
+from lkdoctor.dispatch.versions import oldest_first
 from lkdoctor.doctor.evidence import ServerRuns, Workers
 from lkdoctor_checks import _words as words
 
@@ -106,7 +107,7 @@ def mixed_versions(
             each = min(takers.count(one.worker_id), takers.count(other.worker_id))
             if each > 1 or (each and until - since > ROLLOUT):
                 found.update((one.sdk, other.sdk))
-    return sorted(found)
+    return oldest_first(found)
 
 
 def shares(pool: Sequence[WorkerSession]) -> str:

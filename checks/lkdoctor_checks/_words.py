@@ -6,6 +6,7 @@ import bisect
 import shlex
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
+from typing import Final
 
 from lkdoctor.dispatch.facts import NAME_NOT_PRINTED, Place
 from lkdoctor.dispatch.model import (
@@ -293,10 +294,27 @@ def shell(text: str) -> str:
     return shlex.quote(text)
 
 
-def dispatch_command(room: str, agent_name: str) -> str:
-    """The command line that asks for the agent in a live room."""
+# By the sources of both SDKs; livekit-agents 1.3.12 does not read it, 1.5.17 and @livekit/agents 1.9.0 do.
+NAME_VARIABLE: Final = (
+    "LIVEKIT_AGENT_NAME is read from livekit-agents 1.5.7 and @livekit/agents 1.3.2 on, where the code has no name."
+)
+# CreateRoom alone would bring LKD307: whoever joins a room that is there brings no agent.
+ROOM_FIRST: Final = (
+    "Name the agents in that call (`agents`; `lk room create --agents-file`), or dispatch them into the room afterwards: agents "
+    "of a token do not count in a room that is there."
+)
+
+
+def dispatch_command(room: str, agent_name: str, deployment: str = "") -> str:
+    """The command line that asks for the agent in a live room; without a room in one that the reader names."""
     agent_name = "AGENT" if agent_name == NAME_NOT_PRINTED else agent_name
-    return f"lk dispatch create --room {shlex.quote(room or 'ROOM')} --agent-name {shlex.quote(agent_name)}"
+    place = f" --deployment {shlex.quote(deployment)}" if deployment else ""
+    return f"lk dispatch create --room {shlex.quote(room or 'ROOM')} --agent-name {shlex.quote(agent_name)}{place}"
+
+
+def open_name(room: Room) -> str:
+    """The room's name while it lives, else nothing: a dispatch to one that has closed would make it anew, without its people."""
+    return room.name if room.closed_at is None else ""
 
 
 def worker_command(agent_name: str) -> str:
@@ -306,9 +324,9 @@ def worker_command(agent_name: str) -> str:
     return f"lkdoctor worker {called} --zero-load --http-port 0"
 
 
-def ask_again(dispatches: Sequence[Dispatch]) -> Fix:
+def ask_again(dispatches: Sequence[Dispatch], deployment: str | None = None) -> Fix:
     """Nothing is retried by an open-source server, so rooms that still live need a new dispatch. One that has closed needs
-    none: CreateDispatch would make it anew."""
+    none: CreateDispatch would make it anew. `deployment`: another one than the lost dispatch named."""
     still = [one for one in dispatches if not one.room_closed]
     if not still:
         return Fix(
@@ -325,7 +343,12 @@ def ask_again(dispatches: Sequence[Dispatch]) -> Fix:
             "The server never retries a launch, and a worker that registers later does not pick up earlier rooms.",
             "Make a new dispatch for each room that still waits, or let its users leave until it closes and rejoin.",
         ),
-        commands=(dispatch_command(last.room, last.agent_name),),
-        caveats=("Where an agent came after all, a new dispatch brings a second one.",),
+        commands=(dispatch_command(last.room, last.agent_name, last.deployment if deployment is None else deployment),),
+        caveats=(
+            (
+                "Where an agent came after all, a new dispatch brings a second one. Metadata of the first is to be given again: "
+                "`--metadata`."
+            ),
+        ),
         verify=("The server logs `assigned job to worker` with this agentName about 0.2 s later.",),
     )

@@ -72,8 +72,9 @@ def assigned_never_joined(dispatches: Dispatches, rooms: Rooms) -> Iterator[Find
                     steps=(
                         f"Search the worker's own log for {jobs[0] if jobs else 'the job id'}.",
                         (
-                            "A traceback: mend it. `process initialization timed out`: load models in prewarm, or give it "
-                            "more CPU. `connection was not established`: check LIVEKIT_URL, ICE and UDP ports."
+                            "A traceback: mend it. `process initialization timed out`: prewarm takes too long (LKD603); shorten "
+                            "it or raise `initialize_process_timeout`. `connection was not established`: look for a wait "
+                            "before `ctx.connect()`, then at LIVEKIT_URL, ICE and UDP ports."
                         ),
                         "Nothing after `received job request`: the entrypoint returned without `ctx.connect()`.",
                     ),
@@ -227,7 +228,7 @@ def no_redispatch(
                     "Watch for rooms whose agent is gone",
                     steps=(
                         "Rooms with people, with a dispatch, without an agent participant need a new dispatch.",
-                        "Stop workers with SIGTERM; they finish their jobs first.",
+                        "Stop workers with SIGTERM and give them time (`stop_grace_period` in Compose): they finish their jobs first.",
                     ),
                     verify=("A new `assigned job to worker` line of the room.",),
                 ),

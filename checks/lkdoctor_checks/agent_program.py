@@ -123,7 +123,7 @@ def log_overwritten(traps: Facts[CodeTrap]) -> Iterator[Finding | Inconclusive]:
                         "Log through `logging` only: the worker's log holds every job's lines, each with its job id.",
                         'Or: `logging.FileHandler(f"{ctx.job.id}.log")`.',
                     ),
-                    verify=("Two jobs of one room leave two `[START]` lines.",),
+                    verify=("Two jobs of one room leave lines of both.",),
                 ),
             ),
         )

@@ -98,6 +98,7 @@ def accept_agents(room: str) -> Fix:
                 "Python: `session.start(…, room_options=RoomOptions(participant_kinds=[rtc.ParticipantKind."
                 "PARTICIPANT_KIND_AGENT], participant_identity=PARTNER))`, after `await ctx.connect()`."
             ),
+            "Before livekit-agents 1.3: `room_input_options=RoomInputOptions(…)` with the same two.",
             "Node: `inputOptions: { participantKinds: [ParticipantKind.AGENT], participantIdentity: PARTNER }`.",
             "Give each agent its own fixed identity when it accepts the job, and name the partner's.",
             "One of them must speak first: `session.say(…)` or `generate_reply()` right after the start.",
@@ -108,7 +109,9 @@ def accept_agents(room: str) -> Fix:
             "lkdoctor worker --conversations 1 --shape a",
         ),
         caveats=("A session hears one partner only: never a person and an agent at once.",),
-        verify=("Each of the agents lists an audio track, and `lk.agent.state` changes to speaking.",),
+        verify=(
+            f"The list counts a track of each agent, and `lkdoctor talk {words.shell(room)}` shows sound of both.",
+        ),
     )
 
 

@@ -77,7 +77,7 @@ def answer_timeout(dispatches: Dispatches) -> Iterator[Finding | Inconclusive]:
     Answer first, work later: accept in the request function before any call to a database or a service. Keep the
     worker's main loop free; a slow load function counts, too, since Python runs it before it answers. Node: a request
     function that neither accepts nor rejects sends no answer at all. A worker that never answers and whose host has
-    vanished stays registered for up to 15 minutes: stop it or wait for `closing worker`.
+    vanished stays registered until TCP gives up (seen: after 938 s), and only a restart of the server ends that sooner.
 
     ## When it is not a problem
     There is no harmless form for a named agent. An agent that runs although the server gave up on it is LKD313.
@@ -96,7 +96,7 @@ def answer_timeout(dispatches: Dispatches) -> Iterator[Finding | Inconclusive]:
                 "Accept or reject at the start of the request function, before any await on another service.",
                 "Take blocking calls out of the worker's main loop and out of its load function.",
                 "Node: make sure that the request function always accepts or rejects.",
-                "If the worker's host is gone, remove it; its socket can stay registered for 15 minutes.",
+                "If the worker's host is gone, its socket stays registered for some 16 minutes: wait for `closing worker`.",
             ),
             verify=("`assigned job to worker` comes about 0.2 s after the dispatch.",),
         ),

@@ -116,7 +116,9 @@ def _finding(name: str, found: list[Hit]) -> Finding:
                     "`listening`: it links to nobody here; see `participant_identity` and `participant_kinds`.",
                     "See that audio output is on (`RoomOptions(audio_output=…)`) and the worker may publish.",
                 ),
-                commands=(f"lk room participants list {words.shell(room.name)}",),
+                commands=(
+                    f"lk room participants get --room {words.shell(room.name)} {words.shell(found[-1][2].identity)}",
+                ),
                 verify=("The agent lists a track of source MICROPHONE.",),
             ),
         ),

@@ -244,8 +244,11 @@ def one_port_for_two(settings: Facts[Setting], evidence: Evidence) -> Iterator[F
                 Fix(
                     "Give each worker a port of its own",
                     steps=(
-                        "Leave `network_mode: host` out: each container then has its own port 8081.",
-                        "Or set `port` in the program (0 takes a free one).",
+                        "Set another `port` in the program (Python: 0 takes a free one; Node takes 0 for the default).",
+                        (
+                            "Or leave `network_mode: host` out: each container then has its own port 8081, and `localhost` in "
+                            "LIVEKIT_URL no longer means the host."
+                        ),
                     ),
                     verify=("Both workers print `registered worker`.",),
                 ),

@@ -43,7 +43,7 @@ def cpu_quota_small(readings: Facts[LoadReading], evidence: Evidence) -> Iterato
         limit = loads.limit(last, evidence)
         over = [one for one in group if limit is not None and (one.load or 0.0) >= (limit.load or limit.high)]
         hit = loads.all_refused(over, evidence)
-        more = max(2 * (last.quota or 0.5), 1.0)
+        more = min(max(2 * (last.quota or 0.5), 1.0), float(last.host_cpus))  # docker refuses more than there are
         yield loads.finding(
             CPU_QUOTA_SMALL,
             group,

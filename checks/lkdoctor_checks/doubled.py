@@ -76,9 +76,9 @@ def doubled_dispatch(rooms: Rooms) -> Iterator[Finding | Inconclusive]:
                     "Ask for the agent in one way only",
                     steps=(
                         "Keep either the agents in the token (or CreateRoom), or the CreateDispatch call.",
-                        "Before a CreateDispatch, look whether ListDispatch already holds the name.",
+                        "Before a CreateDispatch, look whether ListDispatch already holds the name (a 503 means that there is no room yet).",
                     ),
-                    commands=(f"lk dispatch list {words.shell(every[-1].room)}",),
+                    commands=(f"lk dispatch list {words.shell('ROOM' if every[-1].room_closed else every[-1].room)}",),
                     caveats=("Agents of a token count only when that join makes the room.",),
                     verify=("One `assigned job to worker` line a room for this name.",),
                 ),

@@ -110,6 +110,11 @@ def same_server(urls: Sequence[str]) -> Fix:
             else "Read the worker's log: `registered worker` and `failed to connect` say at which URL.",
             "Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of one and the same server where the worker starts.",
         ),
-        caveats=("A variable in the container or in .env beats what you set in the shell; restart the worker.",),
+        caveats=(
+            (
+                "In a container its own environment counts, not your shell's; elsewhere a variable of the shell beats one of "
+                "the .env file that a program loads. Restart the worker."
+            ),
+        ),
         verify=("This server's log says `worker registered` with the agent's name.",),
     )

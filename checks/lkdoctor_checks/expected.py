@@ -51,7 +51,7 @@ def expected_only_implicit(rooms: Rooms, wanted: Wanted, listed: Listed) -> Iter
                     "Or start the worker without a name, if it should come to every room.",
                 ),
                 commands=(words.dispatch_command(hit[-1].name, names[0]),),
-                verify=(f"`lk dispatch list {words.shell(hit[-1].name)}` shows the name with a job.",),
+                verify=(f"`lk dispatch list {words.shell(hit[-1].name)}` shows the name, and within 6 s a job.",),
             ),
         ),
         folds=(
@@ -111,7 +111,7 @@ def expected_never_asked(
                     f"If {words.quoted(name)} should have been asked, name it where rooms are made",
                     steps=("Put the name into the token's roomConfig.agents, CreateRoom's agents or CreateDispatch.",),
                     commands=(words.dispatch_command(looked[-1].name if chosen else "ROOM", name),),
-                    verify=("`lk dispatch list ROOM` shows the name with a job.",),
+                    verify=("`lk dispatch list ROOM` shows the name, and within 6 s a job.",),
                 ),
             ),
             first_at=listed.sampled.first_at,

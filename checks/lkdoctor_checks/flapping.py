@@ -67,7 +67,7 @@ def worker_flapping(dispatches: Dispatches, workers: Workers, runs: ServerRuns) 
                     "Find out why the worker drops",
                     steps=(
                         (
-                            "Read the worker's own log around these times: a traceback, `process ran out of memory`, "
+                            "Read the worker's own log around these times: a traceback, `process exceeded memory limit`, "
                             "`worker connection closed unexpectedly`."
                         ),
                         "Look at the restart count and exit code of its container or unit.",

@@ -265,8 +265,15 @@ def _ignored(wish: Wish, plan: Plan) -> Finding:
             Fix(
                 "Name the agent where the room is made",
                 steps=(
-                    "Name it in CreateRoom's `agents`, or dispatch it with CreateDispatch once the room is there.",
-                    "Or drop the call that makes the room before, and let the first join make it.",
+                    (
+                        "Give its worker a name, and name it beside the others where the room is made.",
+                        "Or name no agent there, and dispatch the others with CreateDispatch once the room is there.",
+                    )
+                    if wish.way == "automatic"
+                    else (
+                        "Name it in CreateRoom's `agents`, or dispatch it with CreateDispatch once the room is there.",
+                        "Or drop the call that makes the room before, and let the first join make it.",
+                    )
                 ),
                 verify=("`lkdoctor check .` finds nothing.",),
             ),
@@ -319,6 +326,7 @@ def _serve(plan: Plan, wish: Wish, services: Sequence[Service]) -> Fix:
             else f"Add a worker that registers as {words.quoted(wish.name)}.",
             f"Or change the name where it is asked for ({wish.where}).",
         ),
+        caveats=(words.NAME_VARIABLE,) if services else (),
         verify=("`lkdoctor check .` finds nothing.",),
     )
 
@@ -343,6 +351,7 @@ def _one_deployment(wish: Wish, deployment: str) -> Fix:
             else f"Set LIVEKIT_AGENT_DEPLOYMENT={wish.deployment} for its workers.",
             "Or take LIVEKIT_AGENT_DEPLOYMENT out of the worker's environment, and the deployment out of the dispatch.",
         ),
+        caveats=("Servers up to 1.11.0 know no deployments, and refuse a token that names one (LKD509).",),
         verify=("`lkdoctor check .` finds nothing.",),
     )
 

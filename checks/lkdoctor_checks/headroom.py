@@ -192,6 +192,7 @@ def _more_room(name: str, versions: list[str], workers_open: int) -> tuple[Fix, 
         steps=("livekit.yaml: `agents: {target_load: 0.9}`, then restart the server (1.11.0 and later).",),
         caveats=(
             "Older servers refuse to start with this key. Not above 1: such workers are then claimed and found full.",
+            "In production a worker calls itself full at its own `load_threshold` (0.7): raise that, too. A restart ends all calls.",
         ),
         undo=("Take the key out again; the default is 0.7.",),
     )

@@ -35,8 +35,8 @@ def job_type_mismatch(
     which is an error whether the room has closed or not.
 
     ## How to fix
-    Register the worker as JT_ROOM, which is the default of every SDK: in Python leave `server_type`/`worker_type` out,
-    in Node leave `serverType` out.
+    Register the worker as JT_ROOM, which is the default of every SDK: in Python leave `type` of `rtc_session`
+    (or `worker_type` of WorkerOptions) out, in Node leave `serverType` out.
 
     ## When it is not a problem
     While the room is open the event may still come: waiting is normal, and not reported. A room in which no person ever
@@ -77,7 +77,7 @@ def job_type_mismatch(
                     Fix(
                         "Register the worker as JT_ROOM",
                         steps=(
-                            "Python: leave `server_type` (older: `worker_type`) out. Node: leave `serverType` out.",
+                            "Python: leave `type` of `rtc_session` (`worker_type` of WorkerOptions) out. Node: leave `serverType` out.",
                             "Keep JT_PUBLISHER only where one agent per publishing person is wanted.",
                         ),
                         caveats=("A JT_ROOM agent comes once a room; a JT_PUBLISHER agent once a publisher.",),

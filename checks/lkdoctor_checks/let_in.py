@@ -213,7 +213,8 @@ def server_too_old(steps: Steps) -> Iterator[Finding | Inconclusive]:
     itself. Seen on 1.7.0, which lacks the service; 1.8.4 and later answer `bad_route` to the same GET, which changes nothing.
 
     ## How to fix
-    Update livekit-server to 1.8.0 or later; 1.12.0 or later knows all that today's SDKs send.
+    Update livekit-server to 1.8.4 or later (a token's `roomConfig` is read from 1.8.2 on); 1.12.0 or later knows all that
+    today's SDKs send.
 
     ## When it is not a problem
     Who uses unnamed workers only needs no dispatch service. A 404 in other words comes from a proxy that lets only some
@@ -242,7 +243,7 @@ def server_too_old(steps: Steps) -> Iterator[Finding | Inconclusive]:
             (
                 Fix(
                     "Update livekit-server",
-                    steps=("Update livekit-server to 1.8.0 or later, better to the newest.",),
+                    steps=("Update livekit-server to 1.8.4 or later, better to the newest.",),
                     commands=("livekit-server --version",),
                     caveats=("A restart ends all calls.",),
                     verify=(f"lkdoctor check --url {words.shell(walk.shown)}",),

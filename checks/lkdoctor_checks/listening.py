@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from lkdoctor.dispatch import rules
 from lkdoctor.dispatch.model import Dispatch, Outcome, WorkerSession
@@ -144,11 +144,11 @@ def deployment_isolated(dispatches: Dispatches, workers: Workers, runs: ServerRu
                         "Use one deployment on both sides",
                         steps=(
                             f"Name the deployment in the dispatch: {words.listed(theirs) or 'the one of the worker'}.",
-                            "Or start the worker without LIVEKIT_AGENT_DEPLOYMENT.",
+                            "Or start the worker without LIVEKIT_AGENT_DEPLOYMENT, and dispatch without a deployment.",
                         ),
                         verify=("`assigned job to worker` follows the next dispatch.",),
                     ),
-                    words.ask_again(group),
+                    words.ask_again(group, _meant(sessions)),
                 ),
                 folds=words.folds_of(group) if sure else (),
                 count=len(group),
@@ -164,6 +164,12 @@ def _open(workers: Workers, one: Dispatch) -> list[WorkerSession]:
         return []
     sessions = (each for each in workers.named(one.agent_name) if words.same_type(each, words.launch_type(one)))
     return [each for each in sessions if each.alive_at(at) and each.alive_at(at + rules.NO_CLAIM)]
+
+
+def _meant(sessions: Sequence[WorkerSession]) -> str:
+    """The deployment to dispatch to: the workers' own where the log shows one."""
+    known = {each.deployment for each in sessions}
+    return next(iter(known)) or "" if len(known) == 1 and None not in known else "DEPLOYMENT"
 
 
 def _isolated(name: str, theirs: list[str], ours: list[str], number: int, sure: bool) -> str:

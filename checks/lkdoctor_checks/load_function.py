@@ -39,7 +39,7 @@ def zero_load(readings: Facts[LoadReading], evidence: Evidence) -> Iterator[Find
 
     ## How to fix
     With several workers: take the function out, or use one that is honest in containers (docs/load.md). With one: keep it,
-    and limit the jobs in the request function.
+    and limit the jobs in the request function (Python: `reject(terminate=False)`, else LKD306).
 
     ## When it is not a problem
     As a test whether load is the cause of refusals, and with one worker. So it is info unless several workers are known.
@@ -233,7 +233,12 @@ def _zero_fixes(others: int | None, *, cloud: bool) -> tuple[Fix, ...]:
         return (
             Fix(
                 "Keep it, and limit the jobs where it matters",
-                steps=("Reject in the request function when as many jobs run as the machine can do.",),
+                steps=(
+                    (
+                        "Reject in the request function when as many jobs run as the machine can do (Python: "
+                        "`await req.reject(terminate=False)`, for a plain `reject()` ends the dispatch as done)."
+                    ),
+                ),
                 caveats=("With a second worker of this name it becomes harmful.",),
             ),
         )

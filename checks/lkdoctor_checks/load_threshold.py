@@ -39,7 +39,7 @@ def threshold_above_measured(readings: Facts[LoadReading], evidence: Evidence) -
             between or group,
             f"{loads.who(last)} {shown}{'' if math.isinf(own) else origin}; the server refuses it from "
             f"{limit.words} on.{now}{loads.met(hit)}",
-            loads.threshold_fixes(),
+            loads.threshold_fixes([version] if (version := loads.version(last, evidence)) else []),
             hit=hit,
             severity=THRESHOLD_ABOVE_LIMIT.severity if between else Severity.INFO,
             threshold="infinite" if math.isinf(own) else own,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lkdoctor.dispatch.machine import Container
+from lkdoctor.dispatch.versions import oldest_first
 from lkdoctor.doctor.codes import CONTAINER_STALE, VERSION_SPLIT
 from lkdoctor.doctor.evidence import Evidence, Facts
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
-from lkdoctor_checks._machine import Placed, described, groups, proof_of, up, workers_of
+from lkdoctor_checks._machine import KILLED, Placed, described, groups, proof_of, up, workers_of
 
 ROLLOUT = 300.0  # s; a rolling deploy runs two versions side by side about this long
 SHARED_JOBS = 2  # each; both versions work
@@ -74,7 +75,7 @@ def container_stale(containers: Facts[Container]) -> Iterator[Finding | Inconclu
                     steps=() if command else ("Remove it and run it again with the same options.",),
                     commands=(command,) if command else (f"docker stop {words.shell(one.name)}",),
                     caveats=(
-                        "Jobs that run in it end; a worker that is stopped finishes them first, within its drain time.",
+                        KILLED,
                         "`restart` keeps the old image and the old environment.",
                     ),
                     verify=("`lkdoctor check --docker` no longer tells it.",),
@@ -108,7 +109,7 @@ def containers_split(containers: Facts[Container], evidence: Evidence) -> Iterat
     del containers
     for group in groups([one for one in workers_of(evidence) if one.container is not None]):
         known = [one for one in group if one.sdk]
-        versions = sorted({one.sdk for one in known})
+        versions = oldest_first(one.sdk for one in known)
         if len(versions) < 2 or not _lasting(known):
             continue
         name = group[0].name or ""
@@ -124,12 +125,17 @@ def containers_split(containers: Facts[Container], evidence: Evidence) -> Iterat
             (
                 Fix(
                     "Leave one version running",
-                    steps=(f"Build the containers of {versions[0]} anew with {versions[-1]}, or stop them.",),
+                    steps=(
+                        f"Build the containers of {versions[0]} anew with {versions[-1]}, or stop them.",
+                        "Where the image is not built from the Compose file, pull or build it first: the old one would be run again.",
+                    ),
                     commands=tuple(
                         dict.fromkeys(
                             command
                             for one in known
-                            if one.sdk == versions[0] and one.container is not None and (command := up(one.container))
+                            if one.sdk == versions[0]
+                            and one.container is not None
+                            and (command := up(one.container, build=True))
                         )
                     ),
                     verify=("Each container's log names one version at `starting worker`.",),

@@ -135,7 +135,8 @@ def published_port_taken(containers: Facts[Container]) -> Iterator[Finding | Inc
     Who holds the port is told when it is a container of the same engine.
 
     ## How to fix
-    A worker's HTTP port need not be published at all: leave `ports:` out, or publish another one (`8082:8081`).
+    A worker's HTTP port need not be published at all: leave `ports:` out, or publish another one (`8082:8081`). A server or
+    a backend needs its port: stop what holds it.
 
     ## When it is not a problem
     It always is one for the container that did not start.
@@ -164,8 +165,9 @@ def published_port_taken(containers: Facts[Container]) -> Iterator[Finding | Inc
                 Fix(
                     "Publish another port, or none",
                     steps=(
-                        "A worker connects to its server by itself; its HTTP port is for health checks only.",
-                        "Take `ports:` (or `-p`) out, or write another outer port: `8082:8081`.",
+                        ("A worker connects to its server by itself, and its HTTP port is for health checks only: take `ports:` (or "
+                        "`-p`) out, or write another outer port: `8082:8081`."),
+                        "A server or a backend needs its port: stop what holds it, or change the port in its callers' URLs as well.",
                     ),
                     commands=tuple(
                         command for command in (f"ss -ltnp 'sport = :{port or 8081}'", up(one)) if command

@@ -10,11 +10,11 @@ from lkdoctor.doctor.evidence import Evidence, Facts
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _words as words
-from lkdoctor_checks._machine import Placed, deploy_of, described, groups, proof_of, stop, sure, up, workers_of
+from lkdoctor_checks._machine import KILLED, Placed, deploy_of, described, groups, proof_of, stop, sure, up, workers_of
 
 _NAME_BY_VARIABLE = (
-    "The names are those of the variables; code that sets a name of its own overrules LIVEKIT_AGENT_NAME. Check "
-    "`registered worker` in each container's log."
+    "The names are those of the variables; code that sets a name of its own overrules LIVEKIT_AGENT_NAME, and SDKs read it "
+    "from livekit-agents 1.5.7 and @livekit/agents 1.3.2 on. Check `registered worker` in each container's log."
 )
 
 
@@ -123,7 +123,8 @@ def stray_process(processes: Facts[HostProcess], evidence: Evidence) -> Iterator
     same server runs in a container, or from another folder or with other arguments.
 
     ## How to fix
-    Stop it with SIGTERM: it finishes its jobs first. Find out what started it (its parent, its unit), or it comes back.
+    Stop it with SIGTERM: it finishes its jobs first, unless it runs in dev mode. Find out what started it (its parent, its
+    unit), or it comes back.
 
     ## When it is not a problem
     Copies of one program, started from one folder with the same arguments. A process in a container belongs to that
@@ -174,7 +175,7 @@ def _stray(one: Placed, others: Sequence[Placed]) -> Finding:
                 "Stop the process when it is not meant",
                 steps=(
                     f"It was started by {process.parent or 'a program that has gone'}: stop it there, or it may come back.",
-                    "SIGTERM lets it finish its jobs; SIGKILL drops them.",
+                    "SIGTERM lets it finish its jobs (not in dev mode); SIGKILL drops them.",
                 ),
                 commands=(f"kill {process.pid}",),
                 verify=("`lkdoctor check --docker --host` no longer lists it.",),
@@ -214,7 +215,7 @@ def _apart(group: Sequence[Placed], name: str) -> Fix:
             f"Make that container anew, for `restart` keeps the old environment{anew}",
         ),
         commands=(recreate,) if recreate else (),
-        caveats=() if all(one.told for one in group) else (_NAME_BY_VARIABLE,),
+        caveats=(KILLED, *(() if all(one.told for one in group) else (_NAME_BY_VARIABLE,))),
         verify=(
             "`lkdoctor check --docker --url URL` after the next dispatch: the job went to the worker that is meant.",
         ),

@@ -173,7 +173,10 @@ def _serve_it(name: str, others: _Others) -> Fix:
         f"Serve the name {words.quoted(name)}",
         steps=tuple(steps),
         commands=(words.worker_command(name),),
-        caveats=("LIVEKIT_AGENT_NAME_OVERRIDE in the worker's environment beats the name in its code.",),
+        caveats=(
+            "LIVEKIT_AGENT_NAME_OVERRIDE in the worker's environment beats the name in its code.",
+            words.NAME_VARIABLE,
+        ),
         verify=(f"The server logs `worker registered` with agentName {words.quoted(name)}.",),
     )
 

@@ -37,8 +37,8 @@ def never_full(
     beside it said that it was full.
 
     ## How to fix
-    Set `loadThreshold: 0.7` in `new ServerOptions({…})` (or `production: true`): the worker then says when it is full. The
-    load itself must come down all the same.
+    Set `loadThreshold: 0.7` in `new ServerOptions({…})`: the worker then says when it is full, in dev mode as well. The load
+    itself must come down all the same.
 
     ## When it is not a problem
     Where the load never comes near the server's limit nothing is refused, and nothing is said. A worker that sets
@@ -71,7 +71,7 @@ def never_full(
                 Fix(
                     "Let the worker say when it is full",
                     steps=(
-                        "new ServerOptions({ …, loadThreshold: 0.7 }), or production: true.",
+                        "`new ServerOptions({ …, loadThreshold: 0.7 })`; it then holds in dev mode, too.",
                         "Bring the load down as well: `lkdoctor load` beside the worker says of what it is.",
                     ),
                     caveats=("It does not get more jobs by this: the server's limit stays.",),

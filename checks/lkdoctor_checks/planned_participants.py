@@ -45,10 +45,13 @@ def planned_against_api(agents: Facts[PlannedAgent], rooms: Rooms, listed: Liste
                     Fix(
                         "Let the agent come as the application expects it",
                         steps=(
-                            "Set identity, name and permissions where the worker accepts the job (`req.accept(…)`),",
-                            f"or change what the application filters on, and {agent.where}.",
+                            (
+                                "Identity and name: where the worker accepts the job (`req.accept(name=…, identity=…)`). Hidden: its "
+                                "`permissions=WorkerPermissions(hidden=…)`. The kind of an agent that took a job is always AGENT."
+                            ),
+                            f"Or change what the application filters on, and {agent.where}.",
                         ),
-                        verify=("`lk room participants list ROOM` shows it.",),
+                        verify=("`lk room participants get --room ROOM IDENTITY` shows it.",),
                     ),
                 ),
                 count=len(group),

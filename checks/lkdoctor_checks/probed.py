@@ -103,7 +103,10 @@ def _where_to_look(name: str, room: str) -> Fix:
                 "its agent_name and url; case, blanks and hyphens count, and LIVEKIT_AGENT_NAME_OVERRIDE beats the code."
             ),
             "Does it serve a deployment (LIVEKIT_AGENT_DEPLOYMENT) that the call does not name? Then add `--deployment`.",
-            "Is its load at the limit that the canary measured, or did it mark itself full? `GET :8081/worker` shows it.",
+            (
+                "Is its load at the limit that the canary measured, or did it mark itself full? Its log says the one, `lkdoctor load` and "
+                "`GET :8081/worker` (livekit-agents from 1.3.3 on) the other."
+            ),
             "Does its request function answer? A decline or a silence of 3 s loses the job.",
         ),
         commands=(f"grep {words.shell(room)} server.log",),

@@ -165,7 +165,10 @@ def _unreachable_fix(step: Step, host: str, walk: way.Walk) -> Fix:
                 "Point the URL at livekit-server",
                 steps=(
                     "livekit-server answers `GET /` with the word OK; whatever else answers is not it, or stands before it.",
-                    "Behind a proxy with a path prefix the prefix belongs into the URL, and the proxy must take it off.",
+                    (
+                        "Behind a proxy with a path prefix the prefix belongs into the URL, for Node workers with a slash at its "
+                        "end, and the proxy must take it off."
+                    ),
                     "Leave /rtc, /agent and /twirp out of the URL: programs add them.",
                 ),
                 commands=(f"curl -i {words.shell(walk.base + '/')}",),

@@ -31,7 +31,7 @@ def rejoin_old_room(rooms: Rooms, evidence: Evidence) -> Iterator[Finding | Inco
 
     ## How to fix
     Use a new room name for each session; or delete the room when the conversation ends; or let the agent outlive a short
-    absence (`close_on_disconnect` off); or shorten `departure_timeout`.
+    absence (`close_on_disconnect` off, and the person comes back with the same identity); or shorten `departure_timeout`.
 
     ## When it is not a problem
     An agent that hung up at the end of its talk, while others stay to talk among themselves. Somebody who was in the
@@ -77,10 +77,13 @@ def rejoin_old_room(rooms: Rooms, evidence: Evidence) -> Iterator[Finding | Inco
                     "Make a room for each session",
                     steps=(
                         "Use a new room name each time, or delete the room when the conversation ends.",
-                        "Or keep the agent while the person is away for a moment: `close_on_disconnect=False`.",
+                        (
+                            "Or keep the agent while the person is away for a moment: `close_on_disconnect=False`; it hears them again "
+                            "when they come back with the same identity."
+                        ),
                         "Or shorten `departure_timeout` where the room is made.",
                     ),
-                    commands=(words.dispatch_command(group[-1][0].name, name),) if name else (),
+                    commands=(words.dispatch_command(words.open_name(group[-1][0]), name),) if name else (),
                     verify=("The next join has a new room id and an `assigned job to worker` line.",),
                 ),
             ),
@@ -179,7 +182,11 @@ def idle_close(rooms: Rooms) -> Iterator[Finding | Inconclusive]:
                 Fix(
                     "Give the room a longer empty timeout",
                     steps=(
-                        "Make the room with CreateRoom and an `empty_timeout` (seconds) as long as the agents need.",
+                        (
+                            "Make the room with CreateRoom and an `empty_timeout` (seconds) as long as the agents need, or put it into the "
+                            "`roomConfig` of the token whose join makes the room."
+                        ),
+                        words.ROOM_FIRST,
                     ),
                     commands=(f"lk room create --empty-timeout 3600 {words.shell(group[-1].name)}",),
                     caveats=("A room that nobody leaves stays open that long.",),

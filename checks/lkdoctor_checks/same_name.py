@@ -105,7 +105,7 @@ def _own_name(name: str, pool: Sequence[WorkerSession]) -> Fix:
             f"lkdoctor token create --room ROOM --identity USER --agent {words.shell(own)}",
             f"lkdoctor probe {words.shell(own)}",
         ),
-        caveats=("Dispatches that still use the old name go to the remaining worker.",),
+        caveats=("Dispatches that still use the old name go to the remaining worker.", words.NAME_VARIABLE),
         verify=(
             "The test call's worker id is the one in your own worker's `registered worker` line.",
             "`assigned job to worker` of the next dispatch shows that id, too.",

@@ -34,8 +34,9 @@ def deaf_after_user_left(runs: WorkerRuns, evidence: Evidence) -> Iterator[Findi
     left closes 20 s after, by default, and ends the job, so somebody kept it open. Seen with livekit-agents 1.8.9.
 
     ## How to fix
-    End the job with the session: `session.on("close", lambda _: ctx.shutdown("session closed"))`, or `delete_room_on_close`.
-    Or keep the session: `RoomOptions(close_on_disconnect=False)`, and link it anew with `session.room_io.set_participant(…)`.
+    End the job with the session: `session.on("close", lambda _: ctx.shutdown("session closed"))`; `delete_room_on_close`
+    ends the room as well, for all who are in it. Or keep the session: `RoomOptions(close_on_disconnect=False)`; it hears
+    the person again under the same identity, and anybody else after `session.room_io.set_participant(…)`.
 
     ## When it is not a problem
     An agent that is to wait in the room for the person's return, with `departure_timeout` set longer on purpose, and links
@@ -72,9 +73,9 @@ def deaf_after_user_left(runs: WorkerRuns, evidence: Evidence) -> Iterator[Findi
                 Fix(
                     "Let the job end with its session",
                     steps=(
-                        'In the entrypoint: `session.on("close", lambda _: ctx.shutdown("the session is over"))`.',
+                        'In the entrypoint: `session.on("close", lambda _: ctx.shutdown("the session is over"))` (Node: `() => …`).',
                         (
-                            "Or keep the session when its person leaves: `RoomOptions(close_on_disconnect=False)`; it hears "
+                            "Or keep the session when its person leaves: `RoomOptions(close_on_disconnect=False)` (Node: `inputOptions: { closeOnDisconnect: false }`); it hears "
                             "them again when they come back with the same identity."
                         ),
                         "An agent for several people needs one session for each, or a link that is set anew.",

@@ -32,7 +32,7 @@ def slow_dispatch(dispatches: Dispatches) -> Iterator[Finding | Inconclusive]:
     are stuck at a hung worker, LKD314 says so instead.
 
     ## How to fix
-    Do not dispatch names that nobody serves: each of them occupies the server for 5 s. Spread bursts. Accept at once in
+    Do not dispatch names that nobody serves: each of them occupies the server for up to 5 s. Spread bursts. Accept at once in
     the request function.
 
     ## When it is not a problem
@@ -65,7 +65,7 @@ def slow_dispatch(dispatches: Dispatches) -> Iterator[Finding | Inconclusive]:
                 Fix(
                     "Give the launch a free way",
                     steps=(
-                        "Stop dispatching names that nobody serves; each occupies the server for 5 s.",
+                        "Stop dispatching names that nobody serves; each occupies the server for up to 5 s.",
                         "Spread bursts of dispatches over time.",
                         "Accept at once in the worker's request function.",
                     ),

@@ -120,7 +120,10 @@ def idle_close_in_talk(runs: Facts[TalkRun], people: Facts[Presence]) -> Iterato
             (
                 Fix(
                     "Give the agents' room more time",
-                    steps=("Make the room with a longer `empty_timeout`: CreateRoom, or `roomConfig` in the token.",),
+                    steps=(
+                        "Make the room with a longer `empty_timeout`: CreateRoom, or `roomConfig` in the token.",
+                        words.ROOM_FIRST,
+                    ),
                     commands=(f"lk room create --empty-timeout 3600 {words.shell(run.room)}",),
                     verify=("ListRooms shows the new `empty_timeout`.",),
                 ),

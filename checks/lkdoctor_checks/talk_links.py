@@ -208,7 +208,10 @@ def wait_for_agent() -> Fix:
     return Fix(
         "Do not wait for a person where an agent is the partner",
         steps=(
-            "Leave `wait_for_participant()` out: a session that is told its partner waits for it by itself.",
+            (
+                "Leave `wait_for_participant()` out (in Node, whose `waitForParticipant` never takes an agent, this is the only way): a "
+                "session that is told its partner waits for it by itself."
+            ),
             (
                 "Or name the kind: `await ctx.wait_for_participant(identity=PARTNER, kind=[rtc.ParticipantKind."
                 "PARTICIPANT_KIND_AGENT])`."

@@ -83,7 +83,7 @@ def threshold_above_limit(
                 [*words.proof_of(group, limit=4), *(place for each in sessions for place in _registered(each))]
             ),
             (
-                *loads.threshold_fixes(),
+                *loads.threshold_fixes(versions),
                 no_load(name, len(sessions)),
                 words.ask_again(group),
             ),

@@ -87,7 +87,7 @@ def token_agents_ignored(rooms: Rooms, coverage: Coverage, evidence: Evidence) -
                         "For a room that is open, make a dispatch.",
                         "Or use a new room name for each session.",
                     ),
-                    commands=(words.dispatch_command(hits[-1][0].name, name),),
+                    commands=(words.dispatch_command(words.open_name(hits[-1][0]), name),),
                     verify=("`assigned job to worker` with the agent's name follows.",),
                 ),
             ),

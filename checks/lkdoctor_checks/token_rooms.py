@@ -56,7 +56,7 @@ def token_for_a_living_room(
                                 "Or use a new room name for each session.",
                             ),
                             commands=(words.dispatch_command(name, agent),),
-                            verify=(f"`lk dispatch list {words.shell(name)}` shows the name with a job.",),
+                            verify=(f"`lk dispatch list {words.shell(name)}` shows the name, and within 6 s a job.",),
                         ),
                     ),
                     folds=(Subject("dispatch", room=name, agent_name=agent),),

@@ -109,7 +109,7 @@ def _two_agents(meant: list[str], room: str) -> tuple[Fix, ...]:
                 words.dispatch_command(room, one),
                 words.dispatch_command(room, other),
             ),
-            caveats=("A worker with a name no longer gets rooms whose creation names no agent.",),
+            caveats=("A worker with a name no longer gets rooms whose creation names no agent.", words.NAME_VARIABLE),
             verify=("Two `assigned job to worker` lines of one room, with two agent names.",),
         ),
         Fix(
@@ -199,7 +199,7 @@ def implicit_dispatch_only(
                     ),
                     "Or start the worker without a name, if it should come to every room.",
                 ),
-                commands=(words.dispatch_command(waited[-1].name, named[0]),),
+                commands=(words.dispatch_command(words.open_name(waited[-1]), named[0]),),
                 verify=("`assigned job to worker` with the agent's name follows.",),
             ),
         ),

@@ -46,7 +46,10 @@ _REASONS = (
         "path", re.compile(r"\b404\b"),
         "what answers at its URL is no LiveKit server, or the path is wrong (404)",
         "Correct LIVEKIT_URL",
-        ("Host and port alone, without a path, unless a proxy adds one: ws://host:7880 or wss://host.",),
+        (
+            "Host and port alone, without a path, unless a proxy adds one: ws://host:7880 or wss://host.",
+            "A path that a proxy adds needs a slash at its end for a Node worker, which puts `agent` right behind it.",
+        ),
     ),
     _Reason(
         "tls", re.compile(r"\[SSL|SSLError|ertificate|wrong version number|EPROTO|CERT_|DEPTH_ZERO"),
@@ -54,7 +57,7 @@ _REASONS = (
         "Make the scheme and the certificate fit",
         (
             "`wrong version number` means that the server speaks plain: use ws:// instead of wss://.",
-            "A certificate that cannot be verified: use a public one, or add yours to the worker's trust store.",
+            "A certificate that cannot be verified: use a public one, or name yours in SSL_CERT_FILE (Python) or NODE_EXTRA_CA_CERTS (Node).",
         ),
     ),
     _Reason(
@@ -197,7 +200,7 @@ def _unset(run: WorkerRun, names: list[str]) -> Finding:
             Fix(
                 f"Set {listed} where the worker runs",
                 steps=(
-                    "In the environment of its process or container; a .env file is read from its working folder only.",
+                    "In the environment of its process or container. The SDKs read no .env file: the program must load it itself.",
                 ),
                 verify=("The worker's log says `registered worker`.",),
             ),
@@ -265,8 +268,8 @@ def port_in_use(runs: WorkerRuns, evidence: Evidence) -> Iterator[Finding | Inco
     livekit-agents 1.8.9 and @livekit/agents 1.9.0.
 
     ## How to fix
-    Give each worker a port of its own (`port=` of the server's options; 0 takes any), or stop the forgotten process that
-    holds it.
+    Give each worker a port of its own (`port=` of the server's options; in Python 0 takes any, in Node it means the default),
+    or stop the forgotten process that holds it.
 
     ## When it is not a problem
     In dev mode the port is random, so several workers run side by side. Containers have a port space each.
@@ -296,7 +299,7 @@ def port_in_use(runs: WorkerRuns, evidence: Evidence) -> Iterator[Finding | Inco
                 Fix(
                     "Give each worker a port of its own",
                     steps=(
-                        "Python: `port=8082` in AgentServer or WorkerOptions. Node: `port: 8082` in ServerOptions. 0 takes any.",
+                        "Python: `port=8082` in AgentServer or WorkerOptions. Node: `port: 8082` in ServerOptions. In Python 0 takes any, in Node it means 8081.",
                         "Or stop the process that holds the port, when it is a worker that was forgotten.",
                     ),
                     commands=(f"ss -ltnp 'sport = :{port or 8081}'",),

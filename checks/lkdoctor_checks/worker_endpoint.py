@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lkdoctor.dispatch.model import Coverage, Dispatch, Outcome
+from lkdoctor.dispatch.versions import oldest_first
 from lkdoctor.dispatch.worker_http import SILENT, UNHEALTHY, WorkerEndpoint
 from lkdoctor.doctor.codes import (
     DUPLICATE_AGENT_NAME,
@@ -202,7 +203,10 @@ def one_name_many_endpoints(endpoints: Facts[WorkerEndpoint], evidence: Evidence
                 Fix(
                     "If the pool is not meant, give each worker its own name or stop the other one",
                     steps=(
-                        "Set LIVEKIT_AGENT_NAME_OVERRIDE where yours starts, and dispatch the same name.",
+                        (
+                            "Give yours a name of its own where it starts, and dispatch that: in the code, or by LIVEKIT_AGENT_NAME_OVERRIDE "
+                            "(livekit-agents from 1.6.0, @livekit/agents from 1.4.11 on)."
+                        ),
                         "Or stop the one that should not run.",
                     ),
                     verify=("`/worker` of each shows a name of its own.",),
@@ -215,7 +219,7 @@ def one_name_many_endpoints(endpoints: Facts[WorkerEndpoint], evidence: Evidence
 def versions_of_endpoints(endpoints: Facts[WorkerEndpoint], evidence: Evidence) -> Iterator[Finding | Inconclusive]:
     """The endpoints of one agent name run different SDK versions: two builds answer for one name, and chance decides."""
     for name, group in ends.pools(endpoints).items():
-        versions = sorted({one.sdk_words for one in group if one.version})
+        versions = oldest_first(one.sdk_words for one in group if one.version)
         if len(versions) < 2 or len(evidence.workers.named(name)) > 1:
             continue
         yield Finding(

@@ -32,8 +32,8 @@ def worker_said_full(dispatches: Dispatches, workers: Workers, runs: WorkerRuns)
     itself by; the server is sent the measured one.
 
     ## How to fix
-    Find out what keeps the machine busy, add a worker, or raise the threshold if the machine can do more. Answer
-    requests at once.
+    Find out what keeps the machine busy, add a worker, or raise the threshold if the machine can do more, and
+    with it the server's limit where that is not higher (LKD402). Answer requests at once.
 
     ## When it is not a problem
     A worker that is full for a moment in which nobody asks loses nothing and is not reported. A fleet that is full on
@@ -70,7 +70,11 @@ def worker_said_full(dispatches: Dispatches, workers: Workers, runs: WorkerRuns)
                     steps=(
                         "Look at the CPU of the worker's machine at these times; start jobs of one room one after another.",
                         "Answer requests at once: Python counts one that is not answered yet as load.",
-                        "Add a worker of this name on another machine, or raise `load_threshold` where the CPU allows it.",
+                        "Add a worker of this name on another machine.",
+                        (
+                            "Or, where the CPU allows it, raise `load_threshold` (Node: `loadThreshold`) and with it the server's "
+                            "`agents.target_load` (0.7 from 1.11.0 on): the lower of the two counts."
+                        ),
                     ),
                     verify=("`worker is below capacity` in the worker's log, then a dispatch that is assigned.",),
                 ),

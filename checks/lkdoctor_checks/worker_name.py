@@ -26,7 +26,8 @@ def name_overridden(dispatches: Dispatches, workers: Workers, runs: WorkerRuns) 
     comes from.
 
     ## How to fix
-    Take the variable out of the worker's environment, or dispatch under the name that it gives.
+    Dispatch under the name that the variable gives, or set it to the one that is asked for. Take it out only where the code has
+    that name: without one in the code the worker has none at all.
 
     ## When it is not a problem
     A name from the environment is the way to keep staging and production apart; where that very name is asked for,
@@ -59,7 +60,10 @@ def name_overridden(dispatches: Dispatches, workers: Workers, runs: WorkerRuns) 
                     "Let both sides use one name",
                     steps=(
                         "Look for LIVEKIT_AGENT_NAME_OVERRIDE and LIVEKIT_AGENT_NAME in the worker's environment.",
-                        f"Take the variable out, or dispatch {words.listed(words.quoted(one) for one in given)}.",
+                        (
+                            f"Dispatch {words.listed(words.quoted(one) for one in given)}, or set the variable to {words.quoted(name)}; take "
+                            "it out only where the code has that name, for a worker without any gets no dispatch by name."
+                        ),
                     ),
                     verify=("The server's `worker registered` shows the agentName that is asked for.",),
                 ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 Version = tuple[int, int, int]
@@ -23,3 +24,13 @@ def dotted(version: Version) -> str:
 def sdk_words(sdk: str, version: str) -> str:
     """`livekit-agents 1.8.9` of `python` and `1.8.9`; empty when neither is known."""
     return f"{PACKAGES.get(sdk, '')} {version}".strip()
+
+
+def oldest_first(told: Iterable[str]) -> list[str]:
+    """Each of `1.8.9` or `livekit-agents 1.8.9` once, by its numbers: 1.10.0 is younger than 1.9.2."""
+
+    def age(one: str) -> tuple[str, Version, str]:
+        name, _, version = one.rpartition(" ")
+        return name, parse_version(version) or (0, 0, 0), one
+
+    return sorted(set(told), key=age)

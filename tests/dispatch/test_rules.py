@@ -8,6 +8,7 @@ import pytest
 
 from lkdoctor.dispatch import rules
 from lkdoctor.dispatch.model import Outcome
+from lkdoctor.dispatch.versions import oldest_first
 
 
 @pytest.mark.parametrize(
@@ -63,3 +64,12 @@ def test_texts_that_say_nothing_of_dispatch() -> None:
 def test_participant_jobs_came_with_1_8_4() -> None:
     assert rules.JT_PARTICIPANT not in rules.raised_types("1.8.3")
     assert rules.JT_PARTICIPANT in rules.raised_types("1.8.4")
+
+
+def test_versions_are_ordered_by_their_numbers() -> None:
+    """The first one is told to be the older: by letters 1.10.0 would come before 1.9.2."""
+    assert oldest_first(["1.10.0", "1.9.2", "1.10.0"]) == ["1.9.2", "1.10.0"]
+    assert oldest_first({"livekit-agents 1.10.0", "livekit-agents 1.9.2"}) == [
+        "livekit-agents 1.9.2",
+        "livekit-agents 1.10.0",
+    ]
