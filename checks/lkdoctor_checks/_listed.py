@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from lkdoctor.dispatch.addresses import on_cloud
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import AgentParticipant, Dispatch, Room
 from lkdoctor.doctor.finding import Fix, Inconclusive, Subject
@@ -111,22 +112,41 @@ def asked_back(group: Sequence[Dispatch], missing: str, how: str, *, weighs: boo
 
 def asked_at(dispatches: Iterable[Dispatch]) -> str:
     """`--url URL ` of the live server that listed them; empty when the listing was a file."""
+    url = _server(dispatches)
+    return f"--url {words.shell(url)} " if url else ""
+
+
+def _server(dispatches: Iterable[Dispatch]) -> str:
     urls = {place.source for one in dispatches for place in one.proof if "://" in place.source}
-    return f"--url {words.shell(urls.pop())} " if len(urls) == 1 else ""
+    return urls.pop() if len(urls) == 1 else ""
 
 
 def cause_fix(dispatches: Sequence[Dispatch]) -> Fix:
     """Where the cause stands that no API shows."""
     url = asked_at(dispatches)
+    probe = f"lkdoctor probe {url}{words.shell(dispatches[-1].agent_name)}"
+    call = "Or let lkdoctor call the agent in a room of its own, and time each step; that runs the agent once."
+    if on_cloud(_server(dispatches)):  # whose server logs nobody has
+        return Fix(
+            "Find the cause in the worker's log",
+            steps=(
+                (
+                    "It says under which name and at which URL the worker registered (`registered worker`), and whether it was asked "
+                    "(`received job request`)."
+                ),
+                call,
+            ),
+            commands=(probe,),
+        )
     return Fix(
         "Find the cause in the server's log",
         steps=(
             "The API shows neither workers nor refusals; the server's log has one line for each.",
             "Give lkdoctor the log of every node, from before the dispatch until 10 s after it, at level info.",
-            "Or let lkdoctor call the agent in a room of its own, and time each step; that runs the agent once.",
+            call,
         ),
         commands=(
             f"lkdoctor check {url}server.log",
-            f"lkdoctor probe {url}{words.shell(dispatches[-1].agent_name)}",
+            probe,
         ),
     )

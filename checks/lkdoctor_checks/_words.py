@@ -331,7 +331,9 @@ def ask_again(dispatches: Sequence[Dispatch], deployment: str | None = None) -> 
     if not still:
         return Fix(
             "Nothing to ask again: the rooms have closed",
-            steps=("The server never retries a launch; once the cause is gone, the next room gets its agent.",),
+            steps=(
+                "An open-source server never retries a launch; once the cause is gone, the next room gets its agent.",
+            ),
             verify=(
                 "The server logs `assigned job to worker` with this agentName about 0.2 s after the next dispatch.",
             ),
@@ -340,7 +342,7 @@ def ask_again(dispatches: Sequence[Dispatch], deployment: str | None = None) -> 
     return Fix(
         "Ask again for the rooms that are still open",
         steps=(
-            "The server never retries a launch, and a worker that registers later does not pick up earlier rooms.",
+            "An open-source server never retries a launch, and a worker that registers later does not pick up earlier rooms.",
             "Make a new dispatch for each room that still waits, or let its users leave until it closes and rejoin.",
         ),
         commands=(dispatch_command(last.room, last.agent_name, last.deployment if deployment is None else deployment),),

@@ -144,6 +144,7 @@ def waits_in_program(traps: Facts[CodeTrap], evidence: Evidence) -> Iterator[Fin
 
     ## How to fix
     Leave the wait out, or name whom to wait for: `wait_for_participant(kind=[rtc.ParticipantKind.PARTICIPANT_KIND_AGENT])`.
+    The session, too, must accept agents (LKD701).
 
     ## When it is not a problem
     A program whose agents serve callers: it names no agent kind, and nobody watched one wait in vain.

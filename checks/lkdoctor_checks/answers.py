@@ -32,7 +32,7 @@ def declined(dispatches: Dispatches) -> Iterator[Finding | Inconclusive]:
 
     ## How to fix
     Read the request function of these workers; look in the workers' own logs for `received job request` at these
-    times. If there is none, the SDK declined: the worker was full or draining.
+    times. If there is none, or a line of Node that says so follows, the SDK declined: the worker was full or draining.
 
     ## When it is not a problem
     A name served by several programs that pick their jobs declines on purpose, as long as one of them says yes; such a
@@ -52,7 +52,7 @@ def declined(dispatches: Dispatches) -> Iterator[Finding | Inconclusive]:
             steps=(
                 "Look for `received job request` in the logs of these workers at these times.",
                 "If it is there, the program's request function declined; read why.",
-                "If it is not, the SDK declined because it was full or draining.",
+                "If it is not, the SDK declined because it was full or draining. Node logs the request first, and then that it drains.",
             ),
             verify=("`assigned job to worker` follows the next dispatch.",),
         ),

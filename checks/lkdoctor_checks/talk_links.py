@@ -146,7 +146,7 @@ def waits_in_talk(runs: Facts[TalkRun], people: Facts[Presence], wanted: Wanted)
 
     ## How to fix
     Leave the wait out, or name whom to wait for: `wait_for_participant(kind=[rtc.ParticipantKind.PARTICIPANT_KIND_AGENT])`,
-    best with the partner's `identity`.
+    best with the partner's `identity`. The session, too, must accept agents (LKD701).
 
     ## When it is not a problem
     An agent that serves callers does right to wait for one. Nothing is reported in a room without a second agent.
@@ -209,13 +209,13 @@ def wait_for_agent() -> Fix:
         "Do not wait for a person where an agent is the partner",
         steps=(
             (
-                "Leave `wait_for_participant()` out (in Node, whose `waitForParticipant` never takes an agent, this is the only way): a "
-                "session that is told its partner waits for it by itself."
+                "Leave `wait_for_participant()` out: a session that accepts agents (`participant_kinds`, LKD701) waits for its partner "
+                "by itself. In Node this is the only way: its `waitForParticipant` never takes an agent."
             ),
             (
                 "Or name the kind: `await ctx.wait_for_participant(identity=PARTNER, kind=[rtc.ParticipantKind."
                 "PARTICIPANT_KIND_AGENT])`."
             ),
         ),
-        verify=("In a room with the other agent alone, `lk.agent.state` of both is set within seconds.",),
+        verify=("In a room with the other agent alone, both publish an audio track within seconds.",),
     )

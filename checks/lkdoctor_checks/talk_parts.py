@@ -59,6 +59,9 @@ def sharing_in_talk(runs: Facts[TalkRun], people: Facts[Presence]) -> Iterator[F
                                     "and an identity of its own, then `session.start(agent, room=second)`."
                                 ),
                             ),
+                            caveats=(
+                                "To hear each other both sessions must accept agents (`participant_kinds`, LKD701).",
+                            ),
                             verify=("`lkdoctor talk` shows two agents with one audio track each.",),
                         ),
                     ),

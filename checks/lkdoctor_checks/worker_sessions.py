@@ -65,6 +65,7 @@ def sessions_share_participant(runs: WorkerRuns) -> Iterator[Finding | Inconclus
                         "The command lets two such agents of the reference worker talk to each other on this server.",
                     ),
                     commands=("lkdoctor worker --conversations 1 --shape c",),
+                    caveats=("To hear each other both sessions must accept agents (`participant_kinds`, LKD701).",),
                     verify=(
                         "ListParticipants shows two participants of kind AGENT; the worker's log has no such warning.",
                     ),

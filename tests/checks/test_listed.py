@@ -97,6 +97,24 @@ class TestNotAssigned:
         """A dispatch that somebody deleted is over."""
         assert found(codes.NOT_ASSIGNED, told([*without_job(20, speaking()), *look(22, speaking(), asked=())])) == []
 
+    @pytest.mark.parametrize(
+        ("server", "command"),
+        [
+            ("ws://127.0.0.1:7880", "lkdoctor check --url ws://127.0.0.1:7880 server.log"),
+            ("wss://sample.livekit.cloud", ""),
+        ],
+    )
+    def test_nobody_is_sent_for_a_log_that_the_cloud_keeps(self, server: str, command: str) -> None:
+        """Where the server's log can be had it is asked for; the agent can be called at both."""
+        here = [
+            msgspec.structs.replace(one, place=msgspec.structs.replace(one.place, source=server))
+            for one in without_job(20, speaking())
+        ]
+        (one,) = found(codes.NOT_ASSIGNED, told(here))
+        *others, call = one.fixes[0].commands
+        assert others == ([command] if command else [])
+        assert call == f"lkdoctor probe --url {server} {AGENT}"
+
     def test_times_as_text(self) -> None:
         """protojson writes 64-bit numbers as text; the finding is the same."""
         stamp = T0 + 1
