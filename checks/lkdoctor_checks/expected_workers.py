@@ -28,7 +28,8 @@ def expected_against_files(
     settings: Facts[Setting], wanted: Wanted, evidence: Evidence
 ) -> Iterator[Finding | Inconclusive]:
     """From configuration files: `--expect` names an agent, and every worker that the files start registers under another name.
-    It is open where the name of one of them is not known, or where no file shows a worker. Nothing is said of a name that
+    It is open where the name of one of them is not known, where no file shows a worker, and where
+    nothing but a variable does: a backend that makes tokens has the same. Nothing is said of a name that
     a log shows at work, and a name that lkdoctor.toml has, too, is judged by what stands there."""
     del settings
     plan = _plan.plan_of(evidence)
@@ -41,9 +42,13 @@ def unserved(
 ) -> Iterator[Finding | Inconclusive]:
     """LKD515 for a name that no worker of the project's files has; `why` says who names it: "is planned (…)"."""
     services = list(plan.project.workers())
-    if not name or seen(name, evidence) or any(one.agent_name.value == name for one in services):
+    if not name or seen(name, evidence):
         return
     subject = Subject("agent", agent_name=name)
+    mine = [one for one in services if one.agent_name.value == name]
+    if mine:
+        yield from _by_variable(subject, why, mine, planned)
+        return
     unclear = [*(one for one in services if one.agent_name.value is None), *plan.project.unseen()]
     if unclear:
         yield Inconclusive(
@@ -83,6 +88,24 @@ def unserved(
             ]
         ),
         Confidence.MEDIUM if unsure else Confidence.HIGH,
+    )
+
+
+def _by_variable(
+    subject: Subject, why: str, mine: list[Service], planned: PlannedAgent | None
+) -> Iterator[Inconclusive]:
+    """Nothing but a variable says that these serve the name, and who makes tokens for it has the same one."""
+    name = words.quoted(subject.agent_name or "")
+    if any(one.is_shown for one in mine):
+        return
+    yield Inconclusive(
+        subject,
+        f"{name} {why}, and only an environment has it: {_plan.called(mine)}. Whether that is a worker or a backend that "
+        "makes tokens for one is open, as its program is not in view.",
+        "Name its command in the Compose file (`command: … start`), say in lkdoctor.toml which `service` runs the agent, or check "
+        "the running system with --docker or --url.",
+        words.spread((one.agent_name.setting or one.first).place for one in mine),
+        weighs=planned is None,
     )
 
 

@@ -36,7 +36,8 @@ def planned_against_files(
     asked = {one.name for one in (*wishes_of(plan), *samples(plan, evidence))}
     for agent in agents:
         yield from _one(agent, services, plan)
-        if not (agent.service or agent.name in asked or agent.workers == 0):
+        served = any(one.agent_name.value == agent.name for one in services)  # by whom is the question then
+        if not (agent.service or (agent.name in asked and not served) or agent.workers == 0):
             yield from unserved(agent.name, f"is planned ({agent.where})", plan, evidence, agent)
     known = {one.name for one in agents}
     for one in services:

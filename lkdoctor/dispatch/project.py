@@ -64,6 +64,8 @@ class Service:
             return False
         if self.get("code.sdk") is not None:
             return True
+        if self.get("serves") is not None:
+            return False
         if any(self.get(f"env.{name}") is not None for name in (NAME, OVERRIDE, DEPLOYMENT)):
             return True
         named = any(key.startswith("env.") and key.endswith("AGENT_NAME") for key in self.settings)
@@ -73,7 +75,7 @@ class Service:
     def may_be_worker(self) -> bool:
         """Is it open whether it runs a worker? It is started as one, or its image gets a key and secret, as a worker's does and
         a backend's; and its program, which may have a name of its own, is not in view."""
-        if self.is_worker or self.get("code.sdk") is not None or self.text("mode") in _NO_WORKER:
+        if self.is_worker or self.get("serves") is not None or self.text("mode") in _NO_WORKER:
             return False
         allowed_in = all(self.get(f"env.{name}") is not None for name in (KEY, SECRET))
         return self.text("mode") is not None or (allowed_in and bool(self.text("service")))
@@ -203,8 +205,13 @@ class Project:
     server: Server = field(default_factory=Server)
 
     def workers(self) -> Iterator[Service]:
-        """Services that run a worker, those that are started with no replica left out."""
-        return (one for one in self.services if one.is_worker and one.replicas != 0)
+        """Services that run a worker, those that are started with no replica left out.
+
+        One that only a variable shows is none beside a worker of that name: it makes the tokens for it.
+        """
+        found = [one for one in self.services if one.is_worker and one.replicas != 0]
+        shown = {(one.project, one.agent_name.value) for one in found if one.is_shown}
+        return (one for one in found if one.is_shown or (one.project, one.agent_name.value) not in shown)
 
     def unseen(self) -> Iterator[Service]:
         """Services that may run a worker of any name."""

@@ -10,6 +10,20 @@ from lkdoctor.collect.config.dockerfile import Stage
 from lkdoctor.collect.config.files import Files, join
 from lkdoctor.collect.config.programs import Program, read_program
 
+#: Commands that answer requests of the web.
+WEB: Final = frozenset(
+    {
+        *("uvicorn", "gunicorn", "hypercorn", "daphne", "granian", "waitress-serve", "flask", "fastapi"),
+        *("next", "nuxt", "vite"),
+    }
+)
+_WEB_PROGRAM: Final = re.compile(
+    r"^[ \t]*(?:from|import)[ \t]+(?:fastapi|flask|django|starlette|quart|sanic|bottle|http\.server|aiohttp\.web)\b"
+    r"|^[ \t]*from[ \t]+aiohttp[ \t]+import[ \t]+web\b"
+    r"|(?:require\(|from\s+)['\"](?:express|fastify|koa|hono|next|(?:node:)?https?)['\"]",
+    re.MULTILINE,
+)
+_AGENTS: Final = re.compile(r"livekit\.agents|@livekit/agents|livekit import agents")
 _SCRIPT: Final = re.compile(r"[\w./-]+\.(?:py|js|ts|mjs|cjs|mts|cts)$")
 _MODULE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
@@ -22,6 +36,17 @@ def first_program(folder: str, places: list[str], files: Files) -> tuple[str, Pr
             program = None if text is None else read_program(text, file)
             if program is not None:
                 return file, program
+    return None
+
+
+def first_web(folder: str, places: list[str], files: Files) -> tuple[str, int] | None:
+    """The first of these files that takes a library which answers requests of the web, and none of LiveKit's agents; its line."""
+    for place in places:
+        for file in _sources(join(folder, place)):
+            text = files.read(file)
+            found = None if text is None or _AGENTS.search(text) else _WEB_PROGRAM.search(text)
+            if found is not None and text is not None:
+                return file, text.count("\n", 0, found.start()) + 1
     return None
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from lkdoctor.collect.config.commands import first_program, named_in, unwrapped
+from lkdoctor.collect.config.commands import WEB, first_program, first_web, named_in, unwrapped
 from lkdoctor.collect.config.compose import Resolved
 from lkdoctor.collect.config.dockerfile import Stage, read_dockerfile
 from lkdoctor.collect.config.env_files import Variable, lookup_in, read_variables, template_of
@@ -315,6 +315,9 @@ class Reader:
         mode = next((one for one in reversed(words) if one in _MODES), "")
         if mode and (programs or not _RUNNERS & set(words)):
             self._add(name, "mode", line, mode)
+        web = next((one for one in words if one.rpartition("/")[2] in WEB), "")
+        if web:
+            self._add(name, "serves", line, web[:_LONGEST])
         for places in programs:
             if folder is not None:
                 self._program(name, folder, places)
@@ -337,6 +340,10 @@ class Reader:
             self.settings += program_settings(name, *found)
             for key in names_by(found[1]):
                 self._variable(name, key)
+            return
+        web = first_web(folder, places, self.files)
+        if web is not None:
+            self._add(name, "serves", (*web, 1), web[0])
 
 
 def names_by(program: Program) -> list[str]:
