@@ -10,6 +10,7 @@ from typing import Final
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.machine import WORKER, Container, HostProcess
 from lkdoctor.dispatch.model import Outcome, WorkerSession
+from lkdoctor.dispatch.project import Service
 from lkdoctor.dispatch.worker_http import WorkerEndpoint
 from lkdoctor.dispatch.worker_model import WorkerRun
 from lkdoctor.doctor.evidence import Evidence
@@ -230,6 +231,15 @@ def _server(url: str) -> str:
 
 def _on_host(one: Placed) -> bool:
     return one.container is None or one.container.host_network
+
+
+def runs(one: Placed, services: Iterable[Service]) -> bool:
+    """Is it a container of one of these services, by the name and the file that Compose wrote on it?"""
+    made = one.container.compose if one.container is not None else None
+    files = set() if made is None else {each.rpartition("/")[2] for each in made.config_files}
+    return made is not None and any(
+        each.name == made.service and each.first.file.rpartition("/")[2] in files for each in services
+    )
 
 
 def deploy_of(one: Placed) -> tuple[str, ...]:

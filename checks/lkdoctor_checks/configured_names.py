@@ -21,6 +21,7 @@ from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Seve
 from lkdoctor.doctor.registry import check
 from lkdoctor_checks import _plan
 from lkdoctor_checks import _words as words
+from lkdoctor_checks._machine import described, groups, proof_of, runs, workers_of
 
 DEFAULT_PORT = "8081"
 
@@ -48,6 +49,8 @@ def compose_same_name(settings: Facts[Setting], evidence: Evidence) -> Iterator[
 
     ## When it is not a problem
     Two services of one program are scale-out, as replicas are. Say so with `workers = N` in lkdoctor.toml.
+
+    Where the containers of these services are in view too, the finding names them with what each one got.
     """
     del settings
     plan = _plan.plan_of(evidence)
@@ -62,20 +65,27 @@ def compose_same_name(settings: Facts[Setting], evidence: Evidence) -> Iterator[
             planned is not None and planned.workers is not None and planned.workers < total
         )
         what = "they are different programs" if len(programs) > 1 else "the plan has fewer workers"
-        sure = all(one.agent_name.sure for one in group)
+        running = [
+            one for each in groups(workers_of(evidence)) for one in each if one.name == name and runs(one, group)
+        ]
+        sure = all(one.agent_name.sure for one in group) or (bool(running) and all(one.told for one in running))
+        shown = f" They run now: {words.listed(f'{one.title}{one.got}' for one in running)}." if running else ""
         yield Finding(
             COMPOSE_SAME_NAME,
             Subject("agent", agent_name=name),
             f"{len(group)} services register as {words.quoted(name)}, so each job goes to one of them, by load: "
-            f"{_plan.called(group)}." + (f" What speaks for a mistake: {what}." if mistaken and not meant else ""),
+            f"{_plan.called(group)}."
+            + (f" What speaks for a mistake: {what}." if mistaken and not meant else "")
+            + shown,
             COMPOSE_SAME_NAME.severity if mistaken and not meant else Severity.INFO,
             Confidence.HIGH if sure else Confidence.MEDIUM,
             {
                 "agent_name": name,
                 "services": [one.name for one in group],
                 "planned": planned.workers if planned else None,
+                **({"containers": [described(one) for one in running]} if running else {}),
             },
-            _proof(group),
+            (*_proof(group), *proof_of(running)),
             (_another_name(plan, name, group),),
             folds=(Subject("agent", agent_name=name),),
             count=len(group),

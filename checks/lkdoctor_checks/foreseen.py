@@ -166,6 +166,8 @@ def _told(
         },
         words.spread([*(each.place for each in same[:3]), *_proof_of(plan, wish, code)]),
         (fix,),
+        # Half a repair: that the worker has no name is one cause, whatever else it does without one.
+        folds=(Subject("agent", agent_name=""),) if {each.agent_name for each in workers} == {""} else (),
     )
 
 

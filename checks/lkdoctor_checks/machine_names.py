@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lkdoctor.dispatch.machine import Container, HostProcess
+from lkdoctor.dispatch.project import sharing
 from lkdoctor.doctor.codes import COMPOSE_SAME_NAME, DUPLICATE_CONTAINERS, STRAY_PROCESS
 from lkdoctor.doctor.evidence import Evidence, Facts
-from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Subject
+from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
 from lkdoctor.doctor.registry import check
+from lkdoctor_checks import _plan
 from lkdoctor_checks import _words as words
-from lkdoctor_checks._machine import KILLED, Placed, deploy_of, described, groups, proof_of, stop, sure, up, workers_of
+from lkdoctor_checks._machine import (
+    KILLED,
+    Placed,
+    deploy_of,
+    described,
+    groups,
+    proof_of,
+    runs,
+    stop,
+    sure,
+    up,
+    workers_of,
+)
 
 _NAME_BY_VARIABLE = (
     "The names are those of the variables; code that sets a name of its own overrules LIVEKIT_AGENT_NAME, and SDKs read it "
@@ -78,9 +92,13 @@ def compose_same_name_running(containers: Facts[Container], evidence: Evidence) 
     dispatched, and make the containers anew.
 
     ## When it is not a problem
-    Two services of one program on purpose (one with a GPU, one without) that may each do any job.
+    Two services of one program on purpose (one with a GPU, one without) that may each do any job. With `workers = N` in
+    lkdoctor.toml, N at least the number of them, it is only worth knowing. Where the project's files say it already, that
+    finding names the containers, and this one is left out.
     """
     del containers
+    plan = _plan.plan_of(evidence)
+    by_files = [one for _, group in sharing(plan.project.workers()) for one in group]
     for group in groups([one for one in workers_of(evidence) if one.container is not None]):
         projects: dict[str, list[Placed]] = {}
         for one in group:
@@ -89,15 +107,17 @@ def compose_same_name_running(containers: Facts[Container], evidence: Evidence) 
                 projects.setdefault(made.project, []).append(one)
         for project, members in sorted(projects.items()):
             services = sorted({_service(one) for one in members})
-            if len(services) < 2:
+            if len(services) < 2 or all(runs(one, by_files) for one in members):
                 continue
             name = members[0].name or ""
+            planned = plan.agent(name)
+            meant = planned is not None and planned.workers is not None and planned.workers >= len(members)
             yield Finding(
                 COMPOSE_SAME_NAME,
                 Subject("container", agent_name=name, id=project),
                 f"The services {words.listed(services)} of the Compose project {project} run workers of one name, "
                 f"{words.quoted(name)}, so each job goes to one of them: {_listed(members)}.",
-                COMPOSE_SAME_NAME.severity,
+                Severity.INFO if meant else COMPOSE_SAME_NAME.severity,
                 sure(members),
                 {
                     "agent_name": name, "project": project, "services": services,

@@ -181,6 +181,7 @@ NAME_NOT_SERVED = Code(
     "name-not-served",
     ERROR,
     "Nobody served the agent name when it was asked for.",
+    (204,),  # where the worker that was meant has no name, and comes uninvited into other rooms
     aliases=("no-worker-available",),
     status="stable",
 )

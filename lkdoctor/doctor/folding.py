@@ -116,7 +116,9 @@ def _cause(symptom: Finding, findings: list[Finding]) -> Finding | None:
 
 
 def _same(cause: Subject, symptom: Subject) -> bool:
-    """True when the cause is about the same agent name and room, or about all rooms of that name."""
+    """True when the cause is about the same token, the same agent name and room, or about all rooms of that name."""
+    if cause.kind == "token" and cause == symptom:
+        return True
     if cause.agent_name is not None and symptom.agent_name is not None:
         return cause.agent_name == symptom.agent_name and cause.room in {"", symptom.room}
     return bool(cause.room) and cause.room == symptom.room

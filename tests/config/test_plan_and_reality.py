@@ -11,6 +11,8 @@ import pytest
 from tests.cli.running import call
 from tests.recorded import case
 
+AGENT = (case("planned-and-right") / "agent.py").read_text("utf-8")
+
 
 def told(tmp_path: Path, recorded: str, plan: str) -> list[str]:
     folder = tmp_path / "case"
@@ -106,3 +108,42 @@ def test_unnamed_workers_that_compete_are_told_once(names: str, told: bool) -> N
     ran = call("check", case("story-1-two-unnamed-workers"), "--expect", names)
     assert ("LKD515" in ran.output) is told, ran.output
     assert "LKD204" in ran.output
+
+
+@pytest.mark.parametrize(
+    ("programs", "plan", "severity"),
+    [
+        (("english.py", "german.py"), None, "warning"),
+        (("english.py", "english.py"), None, "info"),
+        (("english.py", "german.py"), 1, "warning"),
+        (("english.py", "german.py"), 2, "info"),
+    ],
+)
+def test_services_of_one_name_are_told_once_by_their_files_and_their_containers(
+    tmp_path: Path, programs: tuple[str, str], plan: int | None, severity: str
+) -> None:
+    folder = tmp_path / "case"
+    shutil.copytree(case("containers-two-services"), folder)
+    made = json.loads((folder / "containers.json").read_text("utf-8").splitlines()[0])["compose"]
+    text = "services:\n"
+    for name, program in zip(("english", "german"), programs, strict=True):
+        text += f"  {name}:\n    build: .\n    command: python {program} start\n"
+        text += "    environment: {LIVEKIT_AGENT_NAME: inbound-agent}\n"
+        (folder / program).write_text(AGENT, "utf-8")
+    file = folder / Path(made["config_files"][0]).name
+    file.write_text(text, "utf-8")
+    if plan is not None:
+        (folder / "lkdoctor.toml").write_text(f'[[agents]]\nname = "inbound-agent"\nworkers = {plan}\n', "utf-8")
+    report = json.loads(call("check", folder, "--format", "json").stdout)
+    (found,) = [one for one in (*report["findings"], *report["symptoms"]) if one["code"] == "LKD802"]
+    assert found["severity"] == severity
+    assert "container voice-german-1 as AW_" in found["message"]
+    assert len(found["values"]["containers"]) == 2
+    proof = {Path(one["source"]).name for one in found["proof"]}
+    assert {file.name, "containers.json", "worker-voice-english-1.log"} <= proof
+    # Without the file the containers speak for themselves, and the plan says what is meant.
+    file.unlink()
+    report = json.loads(call("check", folder, "--format", "json").stdout)
+    (found,) = [one for one in (*report["findings"], *report["symptoms"]) if one["code"] == "LKD802"]
+    assert found["severity"] == ("info" if plan == 2 else "warning")
+    assert found["subject"]["kind"] == "container"

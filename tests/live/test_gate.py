@@ -64,7 +64,7 @@ CASES = table(
     ),
     Case(
         "claim-place", "claim-place", {"roomConfig": None, "room_config": asking_for("claim-place")["roomConfig"]},
-        frozenset({"LKD505", "LKD506"}), {"LKD505": ((TOKEN, "eyJ"),), "LKD506": ((TOKEN, "eyJ"),)},
+        frozenset({"LKD505"}), {"LKD505": ((TOKEN, "eyJ"),)},
     ),
     # A wrong job type: one that the plan does not say, and one that a room without people never raises.
     Case(
@@ -79,8 +79,8 @@ CASES = table(
     ),
     # Half a repair: the name was taken off the worker, and the token still has it. So its rooms get nobody.
     Case(
-        "half-done", "", asking_for("half-done"), frozenset({"LKD301", "LKD204"}),
-        {"LKD301": ((TOKEN, "eyJ"), (PLAN, "[[agents]]"), (COMPOSE, "  voice:")), "LKD204": ((COMPOSE, "  voice:"),)},
+        "half-done", "", asking_for("half-done"), frozenset({"LKD301"}),
+        {"LKD301": ((TOKEN, "eyJ"), (PLAN, "[[agents]]"), (COMPOSE, "  voice:"))},
     ),
     # A copy of the service without its name: it comes into every room that asks for nobody.
     Case(

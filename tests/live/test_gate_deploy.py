@@ -64,6 +64,13 @@ def test_two_services_of_one_name(engine: Engine, tmp_path: Path) -> None:
             for container in CONTAINERS.values():
                 assert f"container {container} (service" in found["message"]
             assert {one["code"] for one in told.report["symptoms"]} == {"LKD203"}
+            both = await stage.lkdoctor("check", "--docker", ".")  # one cause, shown by the file and by the engine
+            assert (both.status, both.faults) == (1, {"LKD802"}), both.text
+            assert [one["code"] for one in both.report["findings"]].count("LKD802") == 1
+            assert {(COMPOSE, number) for number in lines} <= {
+                (one["source"], one["line"]) for one in both.finding("LKD802")["proof"]
+            }
+            assert all(f"container {one} as AW_" in both.finding("LKD802")["message"] for one in CONTAINERS.values())
             placed = {one["name"]: one for one in told.report["containers"]}
             assert set(placed) == set(CONTAINERS.values())
             assert sorted(room for one in placed.values() for room in one["rooms"]) == rooms
