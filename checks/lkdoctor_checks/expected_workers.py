@@ -98,10 +98,12 @@ def _by_variable(
     name = words.quoted(subject.agent_name or "")
     if any(one.is_shown for one in mine):
         return
+    web = [one.get("serves") for one in mine]
+    told = next((f"{one.value} ({one.where}) answers requests of the web" for one in web if one is not None), "")
     yield Inconclusive(
         subject,
         f"{name} {why}, and only an environment has it: {_plan.called(mine)}. Whether that is a worker or a backend that "
-        "makes tokens for one is open, as its program is not in view.",
+        f"makes tokens for one is open: {told or 'its program is not in view'}.",
         "Name its command in the Compose file (`command: … start`), say in lkdoctor.toml which `service` runs the agent, or check "
         "the running system with --docker or --url.",
         words.spread((one.agent_name.setting or one.first).place for one in mine),

@@ -64,8 +64,6 @@ class Service:
             return False
         if self.get("code.sdk") is not None:
             return True
-        if self.get("serves") is not None:
-            return False
         if any(self.get(f"env.{name}") is not None for name in (NAME, OVERRIDE, DEPLOYMENT)):
             return True
         named = any(key.startswith("env.") and key.endswith("AGENT_NAME") for key in self.settings)
@@ -74,7 +72,7 @@ class Service:
     @property
     def may_be_worker(self) -> bool:
         """Is it open whether it runs a worker? It is started as one, or its image gets a key and secret, as a worker's does and
-        a backend's; and its program, which may have a name of its own, is not in view."""
+        a backend's; and its program, which may have a name of its own, is not in view. What answers requests of the web is a backend."""
         if self.is_worker or self.get("serves") is not None or self.text("mode") in _NO_WORKER:
             return False
         allowed_in = all(self.get(f"env.{name}") is not None for name in (KEY, SECRET))

@@ -55,6 +55,46 @@ def test_a_service_whose_program_is_not_in_view_may_serve_the_name(tmp_path: Pat
     assert ran.exit_code == 3, ran.output
 
 
+BACKEND = "\n  api:\n    {run}\n    environment: {{LIVEKIT_AGENT_NAME: driver{more}}}"
+KEYS = ", LIVEKIT_API_KEY: k, LIVEKIT_API_SECRET: 0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("services", "run", "more", "status", "told"),
+    [
+        # It makes tokens for a worker that nothing starts, or it is the worker: nothing says which.
+        (("dispatcher",), "image: r.example/api:3", KEYS, 3, "its program is not in view"),
+        (("dispatcher",), "{build: ., command: npm run start}", "", 3, "its program is not in view"),
+        (("dispatcher",), "{build: ., command: uvicorn api:app}", KEYS, 3, "uvicorn (docker-compose.yml:"),
+        (("dispatcher",), "{build: ., command: python api.py}", KEYS, 3, "api.py (api.py:2:1) answers"),
+        # Beside the worker it is the backend.
+        (("dispatcher", "driver"), "image: r.example/api:3", KEYS, 0, ""),
+        # Started as a worker is.
+        (("dispatcher",), "{image: r.example/driver:3, command: python -m driver start}", "", 0, ""),
+    ],
+)
+def test_a_variable_alone_makes_no_worker(
+    tmp_path: Path, services: tuple[str, ...], run: str, more: str, status: int, told: str
+) -> None:
+    (tmp_path / "api.py").write_text("import os\nfrom fastapi import FastAPI\napp = FastAPI()\n", "utf-8")
+    run = run.strip("{}").replace(", command", "\n    command")
+    folder = project(tmp_path, *services, more=BACKEND.format(run=run, more=more))
+    ran = call("check", folder, "--expect", "driver", "-q")
+    assert ran.exit_code == status, ran.output
+    text = " ".join(call("check", folder, "--expect", "driver").output.split()).replace(f"{tmp_path}/", "")
+    assert told in text
+    assert ("only an environment has it" in text) is (status == 3)
+
+
+def test_a_web_server_without_the_name_is_no_worker_that_may_have_it(tmp_path: Path) -> None:
+    more = BACKEND.format(run="build: .\n    command: uvicorn api:app", more=KEYS).replace(
+        "LIVEKIT_AGENT_NAME: driver, ", ""
+    )
+    ran = call("check", project(tmp_path, "dispatcher", more=more), "--expect", "driver", "-q")
+    assert ran.exit_code == 1, ran.output
+    assert "LKD515" in ran.output
+
+
 def test_an_expected_name_without_any_worker_in_view_is_open(tmp_path: Path) -> None:
     (tmp_path / "lkdoctor.toml").write_text('[[agents]]\nname = "driver"\n', "utf-8")
     assert call("check", tmp_path, "--expect", "nobody-at-all", "-q").exit_code == 3

@@ -89,6 +89,45 @@ def test_the_servers_configuration_in_a_variable_is_read_at_its_place() -> None:
     assert (place.line, flow.splitlines()[4][place.column - 1 :].startswith("port: 7881")) == (5, True)
 
 
+SERVER = "services:\n  livekit:\n    image: livekit/livekit-server:v1.13.5\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ("command:\n      - --config-body\n      - |\n        agents:\n          target_load: 0.5", 8),
+        ("command: [--config-body, 'agents: {target_load: 0.5}']", 4),
+        ("command: [--bind, 0.0.0.0, '--config-body=agents: {target_load: 0.5}']", 4),
+        ("command: >-\n      --config-body 'agents: {target_load: 0.5}' --bind 0.0.0.0", 4),
+    ],
+)
+def test_the_servers_configuration_in_its_command_is_read(more: str, line: int) -> None:
+    file = "docker-compose.yml"
+    assert found({file: f"{SERVER}    {more}\n"}, "agents.target_load") == [(f"{file}:{line}", "0.5")]
+
+
+def test_a_configuration_in_the_command_replaces_the_variable_and_the_file() -> None:
+    """As `livekit-server ports` prints them on 1.13.5 and 1.8.4."""
+    files = {"livekit.yaml": "port: 7883\nagents: {target_load: 0.1}\n"}
+    command = "    command: [--config, /l.yaml{body}]\n    volumes: [./livekit.yaml:/l.yaml]\n"
+    variable = "    environment: {LIVEKIT_CONFIG: 'port: 7882'}\n"
+    body = ", --config-body, 'port: 7881'"
+    both = {**files, "docker-compose.yml": SERVER + command.format(body=body) + variable}
+    assert [value for _, value in found(both, "port")] == ["7881"]
+    assert found(both, "agents.target_load") == []
+    alone = {**files, "docker-compose.yml": SERVER + command.format(body="") + variable}
+    assert [value for _, value in found(alone, "port")] == ["7882"]
+    plain = {**files, "docker-compose.yml": SERVER + command.format(body="")}
+    assert [value for _, value in found(plain, "port")] == ["7883"]
+    empty = {**files, "docker-compose.yml": SERVER + command.format(body=", --config-body, ''")}
+    assert [value for _, value in found(empty, "port")] == ["7883"]
+
+
+def test_a_configuration_in_the_command_that_is_not_known_is_told() -> None:
+    notes = read({"docker-compose.yml": SERVER + "    command: [--config-body, $BODY]\n"})[2].notes
+    assert "--config-body is made of $BODY" in notes[0].notes[0]
+
+
 def test_a_configuration_in_a_variable_that_cannot_be_read_is_told() -> None:
     head = "services:\n  livekit:\n    image: livekit/livekit-server:v1.13.5\n    environment:\n      LIVEKIT_CONFIG: "
     notes = read({"docker-compose.yml": head + "$FROM_SHELL\n"})[2].notes

@@ -16,12 +16,13 @@ from lkdoctor.collect.config.dockerfile import read_dockerfile
 from lkdoctor.collect.config.env_files import Variable, lookup_in, read_variables
 from lkdoctor.collect.config.files import Files, beside, of_zip
 from lkdoctor.collect.config.livekit_yaml import looks_like_livekit, read_livekit_yaml
-from lkdoctor.collect.config.nodes import Node
 from lkdoctor.collect.config.programs import Program, read_program
+from lkdoctor.collect.config.server_body import Body
 from lkdoctor.collect.config.services import Reader, names_by, program_settings, setting, told_value
 from lkdoctor.collect.extras import Extra
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.log.source import LogInput
+from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import SourceNote
 from lkdoctor.dispatch.settings import TOKENS, Scope, Setting, shown
 from lkdoctor.placeholders import is_placeholder
@@ -82,6 +83,7 @@ def read_project(
     found: list[Setting] = []
     composes = [one.name for one, kind in inputs if kind == "compose"]
     run: set[str] = set()
+    replaced: dict[str, str] = {}
     for names in _projects(composes, chosen, files):
         reader = _compose(names, files, environ)
         mine = reader.settings
@@ -100,15 +102,18 @@ def read_project(
                 mine += settings
                 note(file).unusable = wrong
         for service, body in reader.server_texts:
-            settings, wrong = read_livekit_yaml(body.text or "", "LIVEKIT_CONFIG", service)
+            settings, wrong = read_livekit_yaml(body.node.text or "", body.called, service)
             mine += _moved(settings, body, files)
             if wrong:
-                note(body.file).unusable = f"line {body.line}: {wrong}"
+                note(body.node.file).unusable = f"line {body.node.line}: {wrong}"
+        replaced |= reader.replaced
         found += [replace(one, project=names[0]) for one in mine]
     for unread in [one for one in composes if one not in notes]:
         note(unread).notes.append("is read only when it is named: Compose does not look at it by itself")
     for one, kind in inputs:
-        if kind == "livekit_yaml":
+        if kind == "livekit_yaml" and one.name in replaced:
+            note(one.name).notes.append(replaced[one.name])
+        elif kind == "livekit_yaml":
             text = files.read(one.name)
             if text is not None and "livekit" not in one.name.rpartition("/")[2] and not looks_like_livekit(text):
                 note(one.name).notes.append("is no configuration of livekit-server; not read")
@@ -128,8 +133,15 @@ def read_project(
     gathered.notes += notes.values()
 
 
-def _moved(settings: Sequence[Setting], body: Node, files: Files) -> list[Setting]:
+def _moved(settings: Sequence[Setting], given: Body, files: Files) -> list[Setting]:
     """Settings of a text that stands in another file, at their places in that one."""
+    body = given.node
+    if not given.whole:
+        return [
+            replace(one, place=Place(body.file, None, f"{body.line}:{body.column}:{one.service}:{one.key}"),
+                    file=body.file, line=body.line, column=body.column)
+            for one in settings
+        ]  # fmt: skip
     lines = (files.read(body.file) or "").splitlines()
     block = lines[body.line - 1 :][:1]
     if block and block[0][body.column - 1 :].startswith("|"):

@@ -19,6 +19,7 @@ from lkdoctor.collect.config.env_files import Variable, lookup_in, read_variable
 from lkdoctor.collect.config.files import Files, join
 from lkdoctor.collect.config.nodes import Node, boolean
 from lkdoctor.collect.config.programs import Program
+from lkdoctor.collect.config.server_body import Body, body_of
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.settings import NAME, TOKENS, Scope, Setting, shown
 from lkdoctor.placeholders import is_placeholder
@@ -55,9 +56,9 @@ class Reader:
     notes: list[tuple[str, int, str]] = field(default_factory=list)
     programs: set[str] = field(default_factory=set)  # files that a service runs
     server_files: list[tuple[str, str]] = field(default_factory=list)  # livekit.yaml files that a server service mounts
-
+    server_texts: list[tuple[str, Body]] = field(default_factory=list)  # livekit.yaml as a text of a server service
+    replaced: dict[str, str] = field(default_factory=dict)  # livekit.yaml files that such a text replaces, and why
     variables: dict[str, dict[str, _Final]] = field(default_factory=dict)  # by service: what each of them is at the end
-    server_texts: list[tuple[str, Node]] = field(default_factory=list)  # livekit.yaml as a variable of a server service
 
     def read(self) -> None:
         """All services."""
@@ -118,12 +119,10 @@ class Reader:
             "" if known else f"the image's tag is {tag or 'latest'!r}",
         )
         words = self._words(node.get("command"))
-        body = node.get("environment", "LIVEKIT_CONFIG")
-        if body is not None and self.resolved.open_of(body):
-            self.notes.append(
-                (body.file, body.line, f"LIVEKIT_CONFIG is {self._why(self.resolved.open_of(body))}; not read")
-            )
-        elif body is not None and body.text:
+        body = body_of(node, self.resolved)
+        if body is not None and body.open:
+            self.notes.append((body.node.file, body.node.line, f"{body.called} is {self._why(body.open)}; not read"))
+        elif body is not None:
             self.server_texts.append((name, body))
         if "--dev" in words:
             self._add(name, "server.dev", node.get("command") or node, "true")
@@ -134,7 +133,11 @@ class Reader:
         for volume in (node.get("volumes") or Node("", 0, 0, [])).items:
             source, target = self._mount(volume)
             if source and (target == inside or (not inside and re.search(r"\.ya?ml$", target))):
-                self.server_files.append((name, join(self._folder(volume.file), source)))
+                file = join(self._folder(volume.file), source)
+                if body is None:
+                    self.server_files.append((name, file))
+                else:
+                    self.replaced[file] = f"is not read by service {name}: its {body.called} stands in its place"
 
     def _bus(self, name: str, node: Node, words: Sequence[str]) -> None:
         """A redis that livekit.yaml does not tell of: `--redis-host`, or its variable REDIS_HOST; or a command or configuration that is not known."""
@@ -145,8 +148,8 @@ class Reader:
             flag or self.resolved.open_of(command) or any(map(self.resolved.open_of, command.items))
         ):
             self._add(name, "server.redis", command, "" if flag else None)
-        elif (body := node.get("environment", "LIVEKIT_CONFIG")) is not None and self.resolved.open_of(body):
-            self._add(name, "server.redis", body, None)
+        elif (body := body_of(node, self.resolved)) is not None and body.open:
+            self._add(name, "server.redis", body.node, None)
         elif "REDIS_HOST" in {*self._environment(node), *inside}:
             self._add(name, "server.redis", node, "")
 
