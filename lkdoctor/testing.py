@@ -31,7 +31,7 @@ from lkdoctor.cli.pipeline import Collected
 from lkdoctor.cli.plan import wanted_of
 from lkdoctor.config import FILE, ConfigFile
 from lkdoctor.config import load as load_config
-from lkdoctor.dispatch.model import Dispatch
+from lkdoctor.dispatch.model import Dispatch, Wanted
 from lkdoctor.doctor import engine, gate, loader
 from lkdoctor.doctor.codes import CODES
 from lkdoctor.doctor.evidence import Evidence
@@ -153,24 +153,25 @@ def demo_cases() -> dict[str, Path]:
 @cache
 def look(case: Case) -> Seen:
     """What is made of the evidence that the case is judged by: its server logs, or all that its folder holds."""
-    return look_at(logs=case.server_logs) if case.evidence == ["server_log"] else look_at_all(case)
+    if case.evidence != ["server_log"]:
+        return look_at_all(case)
+    logs = tuple(map(str, case.server_logs))
+    return _seen(pipeline.Wish(logs=logs, quiet=True, wanted=_wanted(case, ConfigFile())))
 
 
 @cache
 def look_at_all(case: Case) -> Seen:
     """What is made of everything in the case's folder, as `lkdoctor check FOLDER` reads it."""
-    wanted = case.scenario.get("wanted", {})
     own = case.folder / FILE
     config = load_config((), str(own)) if own.is_file() else ConfigFile()
+    return _seen(pipeline.Wish((str(case.folder),), quiet=True, wanted=_wanted(case, config), config=config))
+
+
+def _wanted(case: Case, config: ConfigFile) -> Wanted:
+    """What its `[wanted]` says, as --expect and --together would, and its lkdoctor.toml."""
+    wanted = case.scenario.get("wanted", {})
     groups = tuple(tuple(group) for group in wanted.get("together", ()))
-    return _seen(
-        pipeline.Wish(
-            (str(case.folder),),
-            quiet=True,
-            wanted=wanted_of(config.config, tuple(wanted.get("agents", ())), groups),
-            config=config,
-        )
-    )
+    return wanted_of(config.config, tuple(wanted.get("agents", ())), groups)
 
 
 def look_at(*paths: Path | str, logs: Sequence[Path | str] = ()) -> Seen:

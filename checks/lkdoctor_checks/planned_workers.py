@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lkdoctor.dispatch.intentions import PlannedAgent
-from lkdoctor.dispatch.model import Coverage, Dispatch, Outcome, WorkerSession
+from lkdoctor.dispatch.model import Coverage, Outcome, WorkerSession
 from lkdoctor.doctor.codes import EXPECTATION_UNMET
 from lkdoctor.doctor.evidence import Dispatches, Facts, ServerRuns, Workers
 from lkdoctor.doctor.finding import Confidence, Finding, Fix, Inconclusive, Severity, Subject
@@ -31,7 +31,7 @@ def planned_against_log(
     The most workers of each name that were registered at once are counted, in the last life of each node. Too few of them,
     or none, count only in a complete log (from the server's start, at level info, of every node). Workers that have left by the
     end of the log are worth knowing, and nothing when the server itself stopped; they are an error when a later dispatch
-    of the name failed. The type is what `worker registered` prints. More workers than planned are LKD203. The
+    of the name failed (beneath what tells of that dispatch: LKD301, LKD302 or LKD208). The type is what `worker registered` prints. More workers than planned are LKD203. The
     deployment is not printed at registration and is left to LKD209.
 
     ## How to fix
@@ -49,7 +49,8 @@ def planned_against_log(
             continue
         if not sessions:
             if coverage.complete:
-                yield _unmet(agent, f"no worker of that name ever registered; there were {_names(workers)}", ())
+                told = f"no worker of that name ever registered; there were {_names(workers)}"
+                yield _unmet(agent, told, (), missed=_missed(dispatches, agent.name))
             continue
         last = _of_last_lives(sessions, runs)
         here = [one for one in last if one.closed_at is None]
@@ -63,10 +64,10 @@ def planned_against_log(
             )
         elif len(here) < wanted and gone:
             left = max(one.closed_at for one in gone if one.closed_at is not None)
-            missed = any(_missed(one, agent.name, left) for one in dispatches)
+            missed = _missed(dispatches, agent.name, left)
             told = f"{words.counted(len(here), 'worker')} of it registered at the end of the log, {len(gone)} had left"
             if missed:
-                yield _unmet(agent, f"{told}, and a later dispatch failed", sessions)
+                yield _unmet(agent, f"{told}, and a later dispatch failed", sessions, missed=missed)
             elif not all(run.stopped_at is not None for run in runs):
                 yield _unmet(agent, told, sessions, Severity.INFO)
         judged = here or last[-1:]
@@ -91,10 +92,12 @@ def _at_once(sessions: Sequence[WorkerSession]) -> int:
     return max((sum(one.alive_at(at) for one in sessions) for at in moments), default=0)
 
 
-def _missed(one: Dispatch, name: str, since: float) -> bool:
-    """Did a dispatch of the name fail for want of a worker after `since`?"""
-    return (
-        one.agent_name == name
+def _missed(dispatches: Dispatches, name: str, since: float = float("-inf")) -> tuple[Subject, ...]:
+    """The dispatches of the name that failed for want of a worker after `since`: who tells of all of them tells of this, too."""
+    return words.folds_of(
+        one
+        for one in dispatches
+        if one.agent_name == name
         and words.asked(one) is not None
         and (words.asked(one) or 0.0) >= since
         and one.came_to in MISSED
@@ -107,7 +110,11 @@ def _names(workers: Workers) -> str:
 
 
 def _unmet(
-    agent: PlannedAgent, told: str, sessions: Sequence[WorkerSession], severity: Severity = Severity.ERROR
+    agent: PlannedAgent,
+    told: str,
+    sessions: Sequence[WorkerSession],
+    severity: Severity = Severity.ERROR,
+    missed: tuple[Subject, ...] = (),
 ) -> Finding:
     planned = "a worker" if agent.workers is None else words.counted(agent.workers, "worker")
     return Finding(
@@ -130,4 +137,5 @@ def _unmet(
                 verify=("`lkdoctor workers` lists it; `lkdoctor check` finds nothing.",),
             ),
         ),
+        folds=missed,
     )

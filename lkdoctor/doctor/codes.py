@@ -130,7 +130,7 @@ WORKER_GONE = Code(
     "worker-gone",
     ERROR,
     "The worker had left before the dispatch was made.",
-    (301, 302, 303, 305, 312),
+    (301, 302, 303, 305, 312, 515),
     status="stable",
 )
 DEPLOYMENT_ISOLATED = Code(
@@ -181,7 +181,7 @@ NAME_NOT_SERVED = Code(
     "name-not-served",
     ERROR,
     "Nobody served the agent name when it was asked for.",
-    (204,),  # where the worker that was meant has no name, and comes uninvited into other rooms
+    (204, 515),  # 204 where the worker that was meant has no name, and comes uninvited into other rooms
     aliases=("no-worker-available",),
     status="stable",
 )
@@ -190,6 +190,7 @@ NO_RESPONSE = Code(
     "no-response",
     ERROR,
     "The server knew the agent name, but nobody listened any more.",
+    (515,),
     aliases=("no-response-from-servers",),
     status="stable",
 )
