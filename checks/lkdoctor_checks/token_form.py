@@ -76,7 +76,8 @@ def token_signature(tokens: Tokens, evidence: Evidence) -> Iterator[Finding | In
     made, has no signature, or has one of another kind (`alg`).
 
     ## How it is decided
-    With the secret of the token's key at hand the signature is made again and compared. Without it only what no server
+    With the secret of the token's key at hand (given, or in the project's own files: livekit.yaml's where it has the key, else
+    what an environment has) the signature is made again and compared. Without it only what no server
     takes is reported: no signature, `none`, RS256 and the like; HS384 and HS512 are refused by 1.13.5 and taken by
     1.11.0, 1.9.12 and 1.8.4. A token of another key than the one given cannot be judged and is said to be open.
 
@@ -97,9 +98,9 @@ def token_signature(tokens: Tokens, evidence: Evidence) -> Iterator[Finding | In
         if refused:
             words = next(iter(refused.values())).words
             severity, confidence = _tokens.sure(list(refused), token, evidence)
-            message = (
-                f"is refused (401): {words[0].lower()}{words[1:-1]}{_tokens.told(list(refused), token, evidence)}."
-            )
+            wrong = token.signature == "wrong" and token.checked_in
+            held = f' The secret of key "{token.checked_with}" stands in {token.checked_in}.' if wrong else ""
+            message = f"is refused (401): {words[0].lower()}{words[1:-1]}{_tokens.told(list(refused), token, evidence)}.{held}"
             yield _tokens.finding(
                 TOKEN_SIGNATURE,
                 token,

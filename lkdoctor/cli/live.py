@@ -19,6 +19,7 @@ from lkdoctor.redact import mask
 
 if TYPE_CHECKING:
     from lkdoctor.cli.live_options import Live, Machine, Talk
+    from lkdoctor.collect.config.pairs import Pairs
     from lkdoctor.collect.target import Target
 
 Say = Callable[[str], None]
@@ -63,8 +64,11 @@ def target_of(live: Live, *, keyless: bool = False) -> Target:
     )
 
 
-def read_tokens(live: Live, tokens: tuple[str, ...], target: Target | None, gathered: Gathered) -> None:
-    """Decode what `--token` named; the key and secret that check its signature are those of the live server, else any at hand.
+def read_tokens(
+    live: Live, tokens: tuple[str, ...], target: Target | None, gathered: Gathered, pairs: Pairs | None = None
+) -> None:
+    """Decode what `--token` named; the key and secret that check its signature are those of the live server, else any at hand, else
+    those of the project that is checked (`pairs`).
 
     Raises:
         TokenInputError: a file cannot be read.
@@ -77,7 +81,7 @@ def read_tokens(live: Live, tokens: tuple[str, ...], target: Target | None, gath
 
     # Without a secret the signature stays unchecked, which the report says.
     pair = target if target is not None else pair_of(live.key, live.secret, live.project)
-    read(tokens, gathered, pair)
+    read(tokens, gathered, pair, pairs=pairs)
 
 
 def collectors(live: Live, target: Target, rooms: tuple[str, ...], record: Record | None) -> list[Collector]:

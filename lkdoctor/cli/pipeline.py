@@ -197,7 +197,7 @@ def learn(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interru
     Raises:
         InputError: the live server's address or key is missing or unusable; a token cannot be read.
     """
-    read_other(inputs, gathered)
+    pairs = read_other(inputs, gathered)
     if wish.config.name:
         from lkdoctor.collect.intentions import add_intentions
 
@@ -216,7 +216,7 @@ def learn(wish: Wish, inputs: CaseInputs, gathered: Gathered, interrupt: Interru
 
         try:
             target = live.target_of(wish.live) if wish.live.asked else None
-            live.read_tokens(wish.live, wish.tokens, target, gathered)
+            live.read_tokens(wish.live, wish.tokens, target, gathered, pairs)
         except (CredentialsError, TokenInputError) as error:
             raise InputError(mask(str(error))) from None
         asked = live.of_workers(wish.worker_urls, wish.live.timeout)

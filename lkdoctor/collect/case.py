@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from lkdoctor.collect.config.pairs import Pairs
 from lkdoctor.collect.extras import Extra, read_extras
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.kinds import BY_NAME, PROJECT, kind_of_name
@@ -23,6 +24,7 @@ from lkdoctor.collect.server_log.sniff import looks_like, sniff
 from lkdoctor.collect.worker_log.logs import is_worker_log
 from lkdoctor.dispatch.model import SourceNote
 
+SIGNED: Final = "token"  # the kind whose signatures are held against the project's own secrets
 BOTH: Final = "server_log and worker_log"  # one file with the lines of both
 _HEAD: Final = 64 * 1024
 _MOST_FILES: Final = 2000
@@ -161,13 +163,19 @@ class CaseInputs:
         self.others.append(note)
 
 
-def read_other(inputs: CaseInputs, gathered: Gathered) -> None:
-    """Read what `inputs` holds besides logs into `gathered`: API exchanges, connection steps, probes, tokens, settings."""
-    read_extras(inputs.extras, gathered)
+def read_other(inputs: CaseInputs, gathered: Gathered) -> Pairs:
+    """Read what `inputs` holds besides logs into `gathered`: API exchanges, connection steps, probes, settings, tokens.
+
+    Returns the project's API keys with their secrets, for whoever reads further tokens; they are not to be kept.
+    """
+    pairs = Pairs()
+    read_extras([one for one in inputs.extras if one.kind != SIGNED], gathered)
     if inputs.project:
         from lkdoctor.collect.config.project import read_projects  # noqa: PLC0415 - most runs read no project
 
-        read_projects(inputs.project, gathered, os.environ, inputs.chosen)
+        read_projects(inputs.project, gathered, os.environ, inputs.chosen, pairs)
+    read_extras([one for one in inputs.extras if one.kind == SIGNED], gathered, pairs)
+    return pairs
 
 
 def _plain(text: str | Path) -> LogInput:

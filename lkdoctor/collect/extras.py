@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from lkdoctor.collect.config.pairs import Pairs
 from lkdoctor.collect.fact_files import read_facts
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.kinds import BY_NAME, named
@@ -27,12 +28,12 @@ class Extra:
     kind: str  # the name of a row of `kinds.FILE_KINDS`
 
 
-def read_extras(extras: list[Extra], gathered: Gathered) -> None:
-    """Read each of `extras` into `gathered`; one that cannot be read costs only itself."""
+def read_extras(extras: list[Extra], gathered: Gathered, pairs: Pairs | None = None) -> None:
+    """Read each of `extras` into `gathered`; one that cannot be read costs only itself. `pairs` are for signatures of tokens."""
     # Tokens last: what the others recorded says when the case was made.
     for one in sorted(extras, key=lambda extra: BY_NAME[extra.kind].whole):
         before = len(gathered.notes)
-        trouble = _read(one, gathered)
+        trouble = _read(one, gathered, pairs)
         notes = [note for note in gathered.notes[before:] if note.name == one.given.name]
         if not notes:
             notes = [SourceNote(one.given.name, one.kind)]
@@ -48,7 +49,7 @@ class _Trouble:
     unusable: str = ""
 
 
-def _read(one: Extra, gathered: Gathered) -> _Trouble:
+def _read(one: Extra, gathered: Gathered, pairs: Pairs | None) -> _Trouble:
     name, kind = one.given.name, BY_NAME[one.kind]
     try:
         opened = open_input(one.given)
@@ -60,7 +61,8 @@ def _read(one: Extra, gathered: Gathered) -> _Trouble:
             read_facts(lines_of(opened), name, gathered, kind)
         elif kind.whole:
             recorded = max((note.last_at for note in gathered.notes if note.last_at is not None), default=None)
-            named(kind.reader)(_text(opened), name, gathered, read_at=recorded)
+            more = {} if pairs is None else {"pairs": pairs}
+            named(kind.reader)(_text(opened), name, gathered, read_at=recorded, **more)
         else:
             named(kind.reader)(lines_of(opened), name, gathered)
     except Exception as error:  # noqa: BLE001 - a file of an unforeseen form must not cost the evidence beside it

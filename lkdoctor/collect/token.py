@@ -12,9 +12,10 @@ import time
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 from urllib.parse import parse_qs, urlsplit
 
+from lkdoctor.collect.config.pairs import Pairs
 from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.token_shape import describe, printable
 from lkdoctor.dispatch.facts import Place
@@ -57,11 +58,12 @@ def read_tokens(
     *,
     server_version: str = "",
     option: str = "--token",
+    pairs: Pairs | None = None,
     clock: Callable[[], float] = time.time,
 ) -> None:
     """Decode what the user gave, each a token, `-` for stdin, or a file that holds one, into `gathered`.
 
-    The signature is checked where `target` has the secret of the token's key. `server_version` is the server that they
+    The signature is checked where `target` has the secret of the token's key, or `pairs`, the project's own files. `server_version` is the server that they
     are meant for. A malformed token is a fact, too; only what cannot be opened is an error.
 
     Raises:
@@ -70,17 +72,23 @@ def read_tokens(
     many = list(values)
     for number, value in enumerate(many, 1):
         text, name = _text_of(value, option if len(many) == 1 else f"{option} {number}")
-        _add(text, name, gathered, target, server_version, clock(), is_file=name == value)
+        _add(text, name, gathered, target, server_version, clock(), pairs, is_file=name == value)
 
 
 def read_token_file(
-    text: str, source: str, gathered: Gathered, target: KeyPair | None = None, *, read_at: float | None = None
+    text: str,
+    source: str,
+    gathered: Gathered,
+    target: KeyPair | None = None,
+    *,
+    read_at: float | None = None,
+    pairs: Pairs | None = None,
 ) -> None:
     """Read a case's `token-N.json` (what `write_token` wrote) or `token*.txt` (one or more JWTs) into `gathered`.
 
     `read_at` is when the case was made, in Unix seconds (default: now): what an undecoded token's times are held against.
     """
-    _add(text, source, gathered, target, "", time.time() if read_at is None else read_at, is_file=True)
+    _add(text, source, gathered, target, "", time.time() if read_at is None else read_at, pairs, is_file=True)
 
 
 def write_token(token: Token) -> str:
@@ -102,7 +110,9 @@ def write_token(token: Token) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def decode(text: str, name: str, place: Place, target: KeyPair | None, read_at: float) -> Token:
+def decode(
+    text: str, name: str, place: Place, target: KeyPair | None, read_at: float, pairs: Pairs | None = None
+) -> Token:
     """One token's text as facts. Never raises for what stands in it."""
     token = Token(name, place, len(text), read_at=read_at)
     shape = describe(text, target.key if target else "", target.secret if target else "")
@@ -115,7 +125,19 @@ def decode(text: str, name: str, place: Place, target: KeyPair | None, read_at: 
     token.padded = shape.padded
     token.signature = _signature(text, shape.header, shape.claims, target)
     token.checked_with = target.key if target is not None and target.secret else ""
+    key = shape.claims.get("iss")
+    if token.signature in ("unknown", "other-key") and pairs is not None and isinstance(key, str):
+        for secret, where in pairs.of(key).items():
+            token.signature = _signature(text, shape.header, shape.claims, _Pair(key, secret))
+            token.checked_with, token.checked_in = key, where
+            if token.signature == "right":
+                break
     return token
+
+
+class _Pair(NamedTuple):
+    key: str
+    secret: str
 
 
 def tokens_in(text: str) -> list[str]:
@@ -165,8 +187,8 @@ def _text_of(value: str, name: str) -> tuple[str, str]:
 
 
 def _add(
-    text: str, source: str, gathered: Gathered, target: KeyPair | None, server_version: str, read_at: float, *,
-    is_file: bool,
+    text: str, source: str, gathered: Gathered, target: KeyPair | None, server_version: str, read_at: float,
+    pairs: Pairs | None, *, is_file: bool,
 ) -> None:  # fmt: skip
     note = SourceNote(source, KIND, bytes=len(text.encode("utf-8", "replace")))
     gathered.notes.append(note)
@@ -185,7 +207,7 @@ def _add(
             note.notes.append("the token was taken out of the text around it")
         places = [Place(source, None, "" if len(words) == 1 else f"#{number}") for number in range(1, len(words) + 1)]
         names = [source if len(words) == 1 else f"{source} #{number}" for number in range(1, len(words) + 1)]
-        tokens = [decode(*each, target, read_at) for each in zip(words, names, places, strict=True)]
+        tokens = [decode(*each, target, read_at, pairs) for each in zip(words, names, places, strict=True)]
         for token, word in zip(tokens, words, strict=True):
             at = text.find(word) if is_file else -1
             token.line = text.count("\n", 0, at) + 1 if at >= 0 else None

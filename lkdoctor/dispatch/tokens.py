@@ -23,6 +23,7 @@ class Token:
     signed: bool = True  # False: the signature's part is empty
     padded: bool = False  # a part ends in `=`
     checked_with: str = ""  # the API key whose secret the signature was held against
+    checked_in: str = ""  # the file and line of that secret, where it is the project's own
     server_version: str = ""  # the server that it is for, where the user or the case says so
     line: int | None = None  # of the file that holds it
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lkdoctor.collect.config.nodes import Node, YamlError, parse
+from lkdoctor.collect.config.pairs import Pairs
 from lkdoctor.collect.config.services import setting, told_value
 from lkdoctor.dispatch.settings import KEY, SECRET, Setting
 
@@ -30,8 +31,8 @@ _VARIABLE: Final = re.compile(r"\$\{\w{1,64}\}|\$[A-Z_]{2,64}|\{\{ ?[\w.]{1,64} 
 _PRESETS: Final = "room.room_configurations"
 
 
-def read_livekit_yaml(text: str, name: str, service: str = "") -> tuple[list[Setting], str]:
-    """The settings of the file, and why nothing could be read (empty when it could)."""
+def read_livekit_yaml(text: str, name: str, service: str = "", pairs: Pairs | None = None) -> tuple[list[Setting], str]:
+    """The settings of the file, and why nothing could be read (empty when it could); `pairs` takes its keys with their secrets."""
     try:
         root = parse(text, name)
     except YamlError as error:
@@ -40,6 +41,9 @@ def read_livekit_yaml(text: str, name: str, service: str = "") -> tuple[list[Set
         return [broken], f"{name}{where}: not valid YAML: {error}"
     if not isinstance(root.value, dict):
         return [setting("server", service, "server.not_yaml", "no mapping", (name, 1, 1))], f"{name}: holds no keys"
+    for key, secret in (root.get("keys") or Node(name, 0, 0, {})).map.items():
+        if pairs is not None:
+            pairs.add(key, secret.text, f"{name}:{secret.line}", server=True)
     return list(_settings(root, name, service)), ""
 
 

@@ -16,6 +16,7 @@ from lkdoctor.collect.config.dockerfile import read_dockerfile
 from lkdoctor.collect.config.env_files import Variable, lookup_in, read_variables
 from lkdoctor.collect.config.files import Files, beside, of_zip
 from lkdoctor.collect.config.livekit_yaml import looks_like_livekit, read_livekit_yaml
+from lkdoctor.collect.config.pairs import Pairs
 from lkdoctor.collect.config.programs import Program, read_program
 from lkdoctor.collect.config.server_body import Body
 from lkdoctor.collect.config.services import Reader, names_by, program_settings, setting, told_value
@@ -24,7 +25,7 @@ from lkdoctor.collect.gathered import Gathered
 from lkdoctor.collect.log.source import LogInput
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.model import SourceNote
-from lkdoctor.dispatch.settings import TOKENS, Scope, Setting, shown
+from lkdoctor.dispatch.settings import KEY, SECRET, TOKENS, Scope, Setting, shown
 from lkdoctor.placeholders import is_placeholder
 from lkdoctor.redact import mask
 
@@ -35,7 +36,11 @@ _MOST_PROGRAMS: Final = 60
 
 
 def read_projects(
-    extras: Sequence[Extra], gathered: Gathered, environ: Mapping[str, str], chosen: Sequence[str]
+    extras: Sequence[Extra],
+    gathered: Gathered,
+    environ: Mapping[str, str],
+    chosen: Sequence[str],
+    pairs: Pairs | None = None,
 ) -> None:
     """Read configuration files, those of each zip apart; one of an unforeseen form costs only itself.
 
@@ -46,7 +51,7 @@ def read_projects(
         groups.setdefault(str(one.given.path) if one.given.member else "", []).append((one.given, one.kind))
     for zipped, group in groups.items():
         try:
-            read_project(group, gathered, {} if zipped else environ, chosen=chosen)
+            read_project(group, gathered, {} if zipped else environ, chosen=chosen, pairs=pairs)
         except Exception as error:  # noqa: BLE001 - what stands beside it must not be lost
             why = f"reading it failed with {type(error).__name__}: {mask(str(error))[:200]}"
             gathered.notes += [SourceNote(given.name, KIND, unusable=why) for given, _ in group]
@@ -59,6 +64,7 @@ def read_project(
     *,
     chosen: Sequence[str] = (),
     files: Files | None = None,
+    pairs: Pairs | None = None,
 ) -> None:
     """Read all configuration files of one folder, zip, or of the command line into settings.
 
@@ -68,6 +74,7 @@ def read_project(
         environ: the variables that Compose would see.
         chosen: names of Compose files that were named one by one; they are put together in this order.
         files: what reads them; the disk, or the zip that they come from, when it is not given.
+        pairs: takes the API keys with their secrets.
     """
     if not inputs:
         return
@@ -80,6 +87,7 @@ def read_project(
             notes[name] = SourceNote(name, KIND)
         return notes[name]
 
+    pairs = Pairs() if pairs is None else pairs
     found: list[Setting] = []
     composes = [one.name for one, kind in inputs if kind == "compose"]
     run: set[str] = set()
@@ -98,15 +106,17 @@ def read_project(
                 note(file).notes.append(told)
         for service, file in reader.server_files:
             if (text := files.read(file)) is not None and all(file != one.name for one, _ in inputs):
-                settings, wrong = read_livekit_yaml(text, file, service)
+                settings, wrong = read_livekit_yaml(text, file, service, pairs)
                 mine += settings
                 note(file).unusable = wrong
         for service, body in reader.server_texts:
-            settings, wrong = read_livekit_yaml(body.node.text or "", body.called, service)
+            settings, wrong = read_livekit_yaml(body.node.text or "", body.called, service, pairs)
             mine += _moved(settings, body, files)
             if wrong:
                 note(body.node.file).unusable = f"line {body.node.line}: {wrong}"
         replaced |= reader.replaced
+        for values in reader.variables.values():
+            _pair({name: (value or "", f"{at.file}:{at.line}") for name, (at, value, _) in values.items()}, pairs)
         found += [replace(one, project=names[0]) for one in mine]
     for unread in [one for one in composes if one not in notes]:
         note(unread).notes.append("is read only when it is named: Compose does not look at it by itself")
@@ -118,11 +128,13 @@ def read_project(
             if text is not None and "livekit" not in one.name.rpartition("/")[2] and not looks_like_livekit(text):
                 note(one.name).notes.append("is no configuration of livekit-server; not read")
                 continue
-            settings, wrong = ([], "cannot be read as text") if text is None else read_livekit_yaml(text, one.name)
+            settings, wrong = (
+                ([], "cannot be read as text") if text is None else read_livekit_yaml(text, one.name, pairs=pairs)
+            )
             found += settings
             note(one.name).unusable = wrong
     if not composes:
-        found += _loose(inputs, files, environ, run)
+        found += _loose(inputs, files, environ, run, pairs)
     for name in files.used:
         note(name).bytes = len((files.read(name) or "").encode())
     if zipped:
@@ -183,7 +195,7 @@ def _compose(names: Sequence[str], files: Files, environ: Mapping[str, str]) -> 
 
 
 def _loose(
-    inputs: Sequence[tuple[LogInput, str]], files: Files, environ: Mapping[str, str], run: set[str]
+    inputs: Sequence[tuple[LogInput, str]], files: Files, environ: Mapping[str, str], run: set[str], pairs: Pairs
 ) -> list[Setting]:
     """A project without Compose: `.env` files, the worker programs beside them, and what Dockerfiles start."""
     found: list[Setting] = []
@@ -208,9 +220,19 @@ def _loose(
             files.used.remove(name)  # an image of something else is no evidence
     for name in dotenvs:
         if name.rpartition("/")[2] in _DOTENV and (text := files.read(name)) is not None:
-            for one in read_variables(text, name, lookup_in(environ)).values():
+            read = read_variables(text, name, lookup_in(environ))
+            for one in read.values():
                 found += _told(one, name.rpartition("/")[0], names, "dotenv")
+            whole = {one.name: (one.value or "", f"{one.file}:{one.line}") for one in read.values() if not one.missing}
+            _pair(whole, pairs)
     return found
+
+
+def _pair(variables: Mapping[str, tuple[str, str]], pairs: Pairs) -> None:
+    """Takes key and secret out of one environment, whose variables are given with their places."""
+    key, secret = variables.get(KEY), variables.get(SECRET)
+    if key is not None and secret is not None:
+        pairs.add(key[0], secret[0], secret[1])
 
 
 def _program(folder: str, file: str, program: Program, names: dict[str, list[str]], run: set[str]) -> list[Setting]:
