@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lkdoctor.dispatch.addresses import host_of, is_loopback
 from lkdoctor.dispatch.plan import Plan
-from lkdoctor.dispatch.project import Service
+from lkdoctor.dispatch.project import Server, Service, home_of
 from lkdoctor.dispatch.settings import KEY, SECRET, URL, Setting
 from lkdoctor.doctor.codes import WORKER_ENV
 from lkdoctor.doctor.evidence import Evidence, Facts
@@ -50,13 +50,13 @@ def worker_env(settings: Facts[Setting], evidence: Evidence) -> Iterator[Finding
     del settings
     plan = _plan.plan_of(evidence)
     workers = [one for one in plan.project.workers() if one.is_shown]
-    held = {one.value for one in (*plan.project.server.keys, *plan.project.server.secrets)}
+    held = {one.value for server in plan.project.servers.values() for one in (*server.keys, *server.secrets)}
     yield from _files(workers)
     yield from _values(workers, held)
     for one in workers:
         yield from _missing(one)
         yield from _against_server(one, plan, held)
-    yield from _two_secrets(workers, held)
+    yield from _two_secrets(workers, held, plan)
 
 
 def _files(workers: list[Service]) -> Iterator[Finding]:
@@ -151,9 +151,9 @@ def _missing(one: Service) -> Iterator[Finding]:
 
 
 def _against_server(one: Service, plan: Plan, held: set[str]) -> Iterator[Finding]:
-    server = plan.project.server
+    server = plan.project.server_of(one)
     key, secret = one.get(f"env.{KEY}"), one.get(f"env.{SECRET}")
-    if not server.keys or server.unfilled or key is None or not _real(key, held) or not _meant(one, plan):
+    if not server.keys or server.unfilled or key is None or not _real(key, held) or not _meant(one, server):
         return
     pairs = {name.value: value for name, value in zip(server.keys, server.secrets, strict=False)}
     if key.value not in pairs:
@@ -176,25 +176,27 @@ def _against_server(one: Service, plan: Plan, held: set[str]) -> Iterator[Findin
         )
 
 
-def _meant(one: Service, plan: Plan) -> bool:
+def _meant(one: Service, server: Server) -> bool:
     """Does the worker's URL point to the server of livekit.yaml? LiveKit Cloud and hosts elsewhere have keys of their own."""
-    if plan.project.server.dev:  # it has `devkey` as well, whatever the file says
+    if server.dev:  # it has `devkey` as well, whatever the file says
         return False
     host = host_of(one.url or "")
     if is_loopback(host) or host == _OF_THE_MACHINE:
         return True
-    if plan.project.server.services:
-        return host in plan.project.server.services
+    if server.services:
+        return host in server.services
     return bool(host) and "." not in host and ":" not in host  # a name of the project's own network
 
 
-def _two_secrets(workers: list[Service], held: set[str]) -> Iterator[Finding]:
-    seen: dict[str, tuple[Service, Setting]] = {}
+def _two_secrets(workers: list[Service], held: set[str], plan: Plan) -> Iterator[Finding]:
+    seen: dict[tuple[str, str], tuple[Service, Setting]] = {}
     for one in workers:
         key, secret = one.get(f"env.{KEY}"), one.get(f"env.{SECRET}")
         if key is None or secret is None or not (_real(key, held) and _real(secret, held)):
             continue
-        other = seen.setdefault(key.value, (one, secret))
+        # Projects that have a server each may both call a key `devkey`.
+        home = home_of(one.project) if len(plan.project.servers) > 1 else ""
+        other = seen.setdefault((home, key.value), (one, secret))
         if other[1].value != secret.value:
             yield _finding(
                 one,

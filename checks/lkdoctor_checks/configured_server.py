@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from lkdoctor.dispatch import server_keys
 from lkdoctor.dispatch.facts import Place
 from lkdoctor.dispatch.plan import Plan
+from lkdoctor.dispatch.project import Server
 from lkdoctor.dispatch.settings import Setting
 from lkdoctor.dispatch.token_claims import preset
 from lkdoctor.doctor.codes import SERVER_CONFIG, UNKNOWN_PRESET
@@ -27,7 +28,13 @@ def server_file(settings: Facts[Setting], evidence: Evidence) -> Iterator[Findin
     of them knows is not judged."""
     del settings
     plan = _plan.plan_of(evidence)
-    server = plan.project.server
+    for server in plan.project.servers.values():
+        yield from _of_server(server, plan, evidence)
+    if plan.project.server.files:
+        yield from _no_room(plan)
+
+
+def _of_server(server: Server, plan: Plan, evidence: Evidence) -> Iterator[Finding]:
     for one in server.files:
         if one.key == "server.not_yaml":
             yield _finding(
@@ -40,17 +47,20 @@ def server_file(settings: Facts[Setting], evidence: Evidence) -> Iterator[Findin
                 Confidence.HIGH,
             )
     if server.files:
-        yield from _unknown_keys(plan, evidence)
-        yield from _unfilled(plan)
-        yield from _no_room(plan)
-    yield from _islands(plan)
+        yield from _unknown_keys(server, _plan.version_of(plan, evidence) or _own_version(server))
+        yield from _unfilled(server)
+    yield from _islands(server)
 
 
-def _unknown_keys(plan: Plan, evidence: Evidence) -> Iterator[Finding]:
-    version = _plan.version_of(plan, evidence)
+def _own_version(server: Server) -> str:
+    """What its image says, where there are several servers."""
+    return server.version.value if server.version is not None and server.version.known else ""
+
+
+def _unknown_keys(server: Server, version: str) -> Iterator[Finding]:
     sections = server_keys.known_sections()
     refused_sections: set[str] = set()
-    for key, one in sorted(plan.project.server.settings.items(), key=lambda item: (item[1].file, item[1].line)):
+    for key, one in sorted(server.settings.items(), key=lambda item: (item[1].file, item[1].line)):
         section, _, name = key.partition(".")
         if section in refused_sections or (name and section not in sections):
             continue
@@ -76,9 +86,8 @@ def _unknown_keys(plan: Plan, evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _unfilled(plan: Plan) -> Iterator[Finding]:
+def _unfilled(server: Server) -> Iterator[Finding]:
     """Compose fills in its own file only; a file that is mounted comes to the server as it is written."""
-    server = plan.project.server
     names = list(dict.fromkeys(one.value for one in server.unfilled))
     if not names or "server.entrypoint" in server.settings:
         return
@@ -125,8 +134,7 @@ def _no_room(plan: Plan) -> Iterator[Finding]:
     )
 
 
-def _islands(plan: Plan) -> Iterator[Finding]:
-    server = plan.project.server
+def _islands(server: Server) -> Iterator[Finding]:
     count = int(server.replicas.value) if server.replicas is not None and server.replicas.value.isdigit() else 1
     if (
         count < 2
@@ -167,11 +175,11 @@ def preset_of_a_token(settings: Facts[Setting], tokens: Tokens, evidence: Eviden
     not have under `room.room_configurations`. The join then ends with status 500 (seen on 1.13.5 and 1.8.4)."""
     del settings, tokens
     plan = _plan.plan_of(evidence)
-    server = plan.project.server
-    whole = [one for one in server.files if one.key == "server.file"]
+    servers = plan.project.servers.values()
+    whole = [one for server in servers for one in server.files if one.key == "server.file"]
     if not whole:
         return
-    known = sorted({one.value for one in server.presets if one.key == "preset"})
+    known = sorted({one.value for server in servers for one in server.presets if one.key == "preset"})
     for token in _tokens.readable(evidence):
         name = preset(token.claims, _plan.version_of(plan, evidence) or None)
         if not name or name in known:

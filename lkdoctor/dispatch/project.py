@@ -200,7 +200,16 @@ class Project:
     """All services and the server of what was given."""
 
     services: list[Service] = field(default_factory=list)
-    server: Server = field(default_factory=Server)
+    servers: dict[str, Server] = field(default_factory=dict)  # by the folder of the project that each belongs to
+
+    @property
+    def server(self) -> Server:
+        """The only one; of several projects, each with its own, nothing is known that would hold for all."""
+        return next(iter(self.servers.values())) if len(self.servers) == 1 else Server()
+
+    def server_of(self, service: Service) -> Server:
+        """The server of the service's own project, else the only one."""
+        return self.servers.get(home_of(service.project)) or self.server
 
     def workers(self) -> Iterator[Service]:
         """Services that run a worker, those that are started with no replica left out.
@@ -214,6 +223,11 @@ class Project:
     def unseen(self) -> Iterator[Service]:
         """Services that may run a worker of any name."""
         return (one for one in self.services if one.may_be_worker and one.replicas != 0)
+
+
+def home_of(project: str) -> str:
+    """The folder of a project: of its first Compose file, or the one that it is named by."""
+    return project.rpartition("/")[0] if project.endswith((".yml", ".yaml")) else project
 
 
 def at_once(one: Service, other: Service) -> bool:
@@ -243,10 +257,13 @@ def project_of(settings: Iterable[Setting]) -> Project:
     servers: set[tuple[str, str]] = set()
     profiles: dict[tuple[str, str], set[str]] = {}
     loose: dict[str, Service] = {}
+    settings = list(settings)
+    # A server without a file of its own is the one whose file is in view, wherever that lies.
+    apart = len({home_of(one.project) for one in settings if one.key in {"server.file", "server.not_yaml"}}) > 1
     for one in settings:
         key = (one.project, one.service)
         if one.scope == "server" or one.key.startswith("server."):
-            _to_server(project.server, one)
+            _to_server(project.servers.setdefault(home_of(one.project) if apart else "", Server()), one)
             servers.add(key)
         elif one.scope == "dotenv":
             loose.setdefault(one.project, Service("", project=one.project)).settings[one.key] = one
@@ -257,8 +274,9 @@ def project_of(settings: Iterable[Setting]) -> Project:
     for (home, name), service in services.items():
         service.profiles = frozenset(profiles.get((home, name), ()))
         if (home, name) in servers and name:
-            project.server.services.add(name)
-            project.server.replicas = service.get("replicas")
+            server = project.servers[home_of(home) if apart else ""]
+            server.services.add(name)
+            server.replicas = service.get("replicas")
             continue
         if service.get("service") is None:  # a program beside `.env`: that is its environment
             service.settings = {**(loose[home].settings if home in loose else {}), **service.settings}

@@ -147,3 +147,40 @@ def test_services_of_one_name_are_told_once_by_their_files_and_their_containers(
     (found,) = [one for one in (*report["findings"], *report["symptoms"]) if one["code"] == "LKD802"]
     assert found["severity"] == ("info" if plan == 2 else "warning")
     assert found["subject"]["kind"] == "container"
+
+
+def test_projects_that_have_a_server_each_are_kept_apart(tmp_path: Path) -> None:
+    """One key with two secrets, a load limit in one of them, a key that one of them does not know."""
+    folders = []
+    for name, secret in (("a", "made-up-0123456789abcdefghijklmnop"), ("b", "another-9876543210abcdefghijklmnop")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "docker-compose.yml").write_text(
+            f"services:\n  {name}:\n    build: .\n    command: python agent.py start\n    environment:\n"
+            f"      LIVEKIT_AGENT_NAME: {name}\n      LIVEKIT_URL: ws://livekit:7880\n      LIVEKIT_API_KEY: devkey\n"
+            f"      LIVEKIT_API_SECRET: {secret}\n",
+            "utf-8",
+        )
+        (folder / "agent.py").write_text(AGENT, "utf-8")
+        more = "agents: {target_load: 0}\n" if name == "b" else ""
+        (folder / "livekit.yaml").write_text(f"port: 7880\nkeys: {{devkey: {secret}}}\n{more}", "utf-8")
+        folders.append(folder)
+    assert call("check", *folders, "-q").exit_code == 0
+    (folders[0] / "livekit.yaml").write_text("port: 7880\nkeys: {devkey: mistyped-0123456789abcdefghijklm}\n", "utf-8")
+    ran = call("check", *folders, "--format", "json")
+    (found,) = json.loads(ran.stdout)["findings"]
+    assert (found["code"], found["values"]["service"]) == ("LKD513", "a")
+    (folders[0] / "livekit.yaml").write_text("port: 7880\nagents: {target_laod: 0}\nkeys: {devkey: x}\n", "utf-8")
+    assert "target_laod" in call("check", *folders, "-q").output
+
+
+def test_a_server_and_its_file_in_another_folder_are_one(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "livekit.yaml").write_text("port: 7880\nagents: {target_load: 0}\n", "utf-8")
+    (tmp_path / "docker-compose.yml").write_text(
+        "services:\n  livekit:\n    image: livekit/livekit-server:v1.13.5\n    deploy: {replicas: 2}\n", "utf-8"
+    )
+    (tmp_path / "lkdoctor.toml").write_text('[[agents]]\nname = "a"\ndispatched_by = "api"\n', "utf-8")
+    ran = call("check", tmp_path, tmp_path / "conf", "-q")
+    assert "LKD406" in ran.output
+    assert "2 replicas of the server are started" in ran.output

@@ -42,7 +42,7 @@ def read_livekit_yaml(text: str, name: str, service: str = "", pairs: Pairs | No
     if not isinstance(root.value, dict):
         return [setting("server", service, "server.not_yaml", "no mapping", (name, 1, 1))], f"{name}: holds no keys"
     for key, secret in (root.get("keys") or Node(name, 0, 0, {})).map.items():
-        if pairs is not None:
+        if pairs is not None and not (_VARIABLE.fullmatch(key) or _VARIABLE.fullmatch(secret.text or "")):
             pairs.add(key, secret.text, f"{name}:{secret.line}", server=True)
     return list(_settings(root, name, service)), ""
 

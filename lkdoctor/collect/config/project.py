@@ -92,6 +92,7 @@ def read_project(
     composes = [one.name for one, kind in inputs if kind == "compose"]
     run: set[str] = set()
     replaced: dict[str, str] = {}
+    mounted: dict[str, str] = {}  # livekit.yaml files, with the project whose server reads them
     for names in _projects(composes, chosen, files):
         reader = _compose(names, files, environ)
         mine = reader.settings
@@ -104,6 +105,7 @@ def read_project(
                 note(file).unusable = told
             else:
                 note(file).notes.append(told)
+        mounted |= {file: names[0] for _, file in reader.server_files}
         for service, file in reader.server_files:
             if (text := files.read(file)) is not None and all(file != one.name for one, _ in inputs):
                 settings, wrong = read_livekit_yaml(text, file, service, pairs)
@@ -131,7 +133,7 @@ def read_project(
             settings, wrong = (
                 ([], "cannot be read as text") if text is None else read_livekit_yaml(text, one.name, pairs=pairs)
             )
-            found += settings
+            found += [replace(each, project=mounted.get(one.name, one.name.rpartition("/")[0])) for each in settings]
             note(one.name).unusable = wrong
     if not composes:
         found += _loose(inputs, files, environ, run, pairs)
