@@ -14,6 +14,8 @@ from lkdoctor.dispatch.nodes import Handler, Nodes
 from lkdoctor.dispatch.pairing import Pairing
 
 SAME_MOMENT: Final = 0.3  # a launch line this little before the line that made the room belongs to it
+IN_CALL: Final = 0.005  # s; the same of a call on one node, whose line tells how long it took
+NAMELESS: Final = 10.0  # s in which a CreateDispatch whose line names no room (1.8) may have made the room that is joined
 
 
 def seconds_of(duration: str | float) -> float:
@@ -40,6 +42,7 @@ class Lobby:
         self._by_id: dict[str, Room] = {}
         self._by_name: dict[tuple[str, str], Room] = {}
         self._closed_names: set[tuple[str, str]] = set()  # names whose former life ended in the evidence
+        self._nameless: dict[str, float] = {}  # by node: its last CreateDispatch whose line names no room
         self.by_sid: dict[str, AgentParticipant] = {}  # `PA_…` of the rooms that are not left
         self._now = 0.0
 
@@ -121,6 +124,11 @@ class Lobby:
             return True
         return None
 
+    def _after_nameless(self, event: Event) -> bool:
+        """Was there a CreateDispatch just before that does not tell its room? It may be this one (seen on 1.8.4)."""
+        called_at = self._nameless.get(event.stream)
+        return called_at is not None and event.at is not None and event.at - called_at < NAMELESS
+
     def _close(self, room: Room, at: float | None, reason: str) -> None:
         room.close_reason = room.close_reason or reason
         if room.closed_at is not None:
@@ -169,6 +177,8 @@ class Lobby:
             self._create_room(event, fields, request)
         elif fields.method == "CreateDispatch" and request is not None:
             self._create_dispatch(event, fields, request)
+        elif fields.method == "CreateDispatch" and event.at is not None:
+            self._nameless[event.stream] = event.at
         elif fields.method == "DeleteDispatch":
             self._delete_dispatch(event, fields)
 
@@ -179,11 +189,12 @@ class Lobby:
         """The room of a call or join that makes it when it is missing, and whether it did (None: nobody can tell)."""
         room = self._open_room(event, name)
         if room is not None:
+            exact = asked_at != event.at and room.stream == event.stream
             fresh = (
                 room.opened_by is None
                 and room.first_at is not None
                 and asked_at is not None
-                and room.first_at >= asked_at - SAME_MOMENT
+                and room.first_at >= asked_at - (IN_CALL if exact else SAME_MOMENT)
                 and not room.people
                 and not room.asks
             )
@@ -331,6 +342,8 @@ class Lobby:
             new = False
         elif is_agent:
             new = None  # an agent joins by its job, into a room that something made: a call that no line shows
+        elif new and self._after_nameless(event):
+            new = None
         person = AgentParticipant(
             fields.participant,
             fields.participant_sid,
