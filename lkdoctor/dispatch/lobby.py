@@ -15,7 +15,9 @@ from lkdoctor.dispatch.pairing import Pairing
 
 SAME_MOMENT: Final = 0.3  # a launch line this little before the line that made the room belongs to it
 IN_CALL: Final = 0.005  # s; the same of a call on one node, whose line tells how long it took
-NAMELESS: Final = 10.0  # s in which a CreateDispatch whose line names no room (1.8) may have made the room that is joined
+NAMELESS: Final = (
+    10.0  # s in which a CreateDispatch whose line names no room (1.8) may have made the room that is joined
+)
 
 
 def seconds_of(duration: str | float) -> float:

@@ -56,10 +56,30 @@ def test_a_broken_record_is_read_whole(case: str, broken: Callable[[bytes], list
         assert not logs.notes[0].skipped
 
 
-def test_the_proof_is_the_whole_record(tmp_path: Path) -> None:
+@pytest.mark.parametrize("again", [b"", b"livekit-1  | "])
+@pytest.mark.parametrize("broken", [_before_the_fields, _between_fields])
+@pytest.mark.parametrize("case", CONSOLE)
+def test_so_is_one_of_compose(case: str, broken: Callable[[bytes], list[bytes]], again: bytes, tmp_path: Path) -> None:
+    """Its name stands before the first line of a record, or was put before each; other services speak in between."""
+    other = b"worker-1   | nothing of the server\n"
+    pieces = [broken(line) for line in recorded(case).splitlines()]
+    (tmp_path / "whole.log").write_bytes(b"".join(b"livekit-1  | " + b" ".join(one) + b"\n" + other for one in pieces))
+    text = b"".join(b"livekit-1  | " + (b"\n" + again).join(one) + b"\n" + other for one in pieces)
+    (tmp_path / "broken.log").write_bytes(text)
+    whole, _ = read(tmp_path / "whole.log")
+    for chunk in (1 << 20, 61):
+        found, logs = read(tmp_path / "broken.log", chunk_bytes=chunk)
+        assert [one for one in said(found) if one[0] is not What.ANY_LINE] == [
+            one for one in said(whole) if one[0] is not What.ANY_LINE
+        ]
+        assert not logs.notes[0].skipped
+
+
+@pytest.mark.parametrize("prefix", [b"", b"livekit-1  | "])
+def test_the_proof_is_the_whole_record(prefix: bytes, tmp_path: Path) -> None:
     log = recorded("declined")
     path = tmp_path / "broken.log"
-    path.write_bytes(b"".join(b"\n".join(_before_the_fields(line)) + b"\n" for line in log.splitlines()))
+    path.write_bytes(b"".join(prefix + b"\n".join(_before_the_fields(line)) + b"\n" for line in log.splitlines()))
     events, _logs = read(path)
     refused = next(one for one in events if one.what is What.JOB_ENDED or one.what is What.ASSIGN_FAILED)
     text = unwrapped(path.read_bytes()[refused.place.offset or 0 :])

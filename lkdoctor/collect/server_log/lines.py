@@ -7,7 +7,7 @@ from typing import Final
 from lkdoctor.collect.log.chain import Chain
 from lkdoctor.collect.log.dialect import MAX_JOINED, MORE, Lines, More, Seen
 from lkdoctor.collect.log.forms import form_of
-from lkdoctor.collect.log.wrappers import Peeled, journald_json, peel
+from lkdoctor.collect.log.wrappers import Form, Peeled, journald_json, peel
 from lkdoctor.collect.server_log.pasted import LONGEST, goes_on, joined
 from lkdoctor.collect.server_log.records import CUT_OFF, NO_FIELDS, Head, Hit, find_hit, read_head, read_hit
 from lkdoctor.dispatch.facts import Event, Fields, Place, What
@@ -28,20 +28,17 @@ class LineReader(Lines[Event]):
     def read(self, line: bytes, literal: int, start: int, end: int, offset: int) -> Event | More | None:
         """The event in `line`, whose bytes `start:end` are a literal; MORE when the record goes on in the next lines."""
         service = ""
+        record, hit = line, (literal, start, end)
         if self.form:
             peeled = peel(line, self.form)
-            hit = None if peeled is None or peeled.more else find_hit(peeled.payload)
-            got = None
-            if peeled is not None and hit is not None:
-                service = peeled.service
-                got = read_hit(peeled.payload, *hit)
-        else:
-            got = read_hit(line, literal, start, end)
-            bare = (
-                got is not None and not line[end:].strip()
-            )  # a message without fields, or with these on the next line
-            if got == CUT_OFF or bare or (isinstance(got, Hit) and got.fields is NO_FIELDS):
-                return MORE
+            found = None if peeled is None or peeled.more else find_hit(peeled.payload)
+            if peeled is None or found is None:
+                return self._otherwise(line, offset)
+            service, record, hit = peeled.service, peeled.payload, found
+        got = read_hit(record, *hit)
+        bare = got is not None and not record[hit[2] :].strip()  # without fields, or with these on the next line
+        if got == CUT_OFF or bare or (isinstance(got, Hit) and got.fields is NO_FIELDS):
+            return MORE
         if isinstance(got, Hit):
             return self.event(got, offset, service)
         if got is not None:
@@ -137,8 +134,8 @@ class LineReader(Lines[Event]):
                 if not final:
                     return MORE
                 end = limit
-            part = bytes(buffer[position : min(end, position + LONGEST)])
-            if is_record(part.strip()):
+            part = _part(bytes(buffer[position : min(end, position + LONGEST)]), self.form, peeled.service)
+            if part is None:
                 break
             rest.append(part)
             position = end + 1
@@ -195,6 +192,19 @@ def is_record(payload: bytes) -> bool:
     return payload.startswith(_CONFIG) or read_head(payload) is not None
 
 
+def _part(line: bytes, form: Form, service: str) -> bytes | None:
+    """What `line` adds to the record of `service` above it; None where it is a record itself, or another service's.
+
+    A terminal breaks `livekit-1  | …` with the prefix on the first line alone; who quotes it may have put it before each.
+    """
+    peeled = peel(line.rstrip(b"\r"), form) if form else None
+    if peeled is not None:
+        if peeled.service != service:
+            return None
+        line = peeled.payload
+    return None if is_record(line.strip()) else line
+
+
 def unwrapped(data: bytes) -> str:
     """The record that `data` begins with, without its wrappers: what a proof shows. Parts are not joined."""
     line, _, rest = data.partition(b"\n")
@@ -210,11 +220,12 @@ def unwrapped(data: bytes) -> str:
             if part is None or part.payload[:1] not in (b" ", b"\t"):
                 break
             text += b" " + part.payload.strip()
-    elif not form:
+    else:
         more: list[bytes] = []
         for raw in rest.split(b"\n"):
-            if not goes_on(text, more) or is_record(raw.strip()):
+            part_of = _part(raw, form, peeled.service) if goes_on(text, more) else None
+            if part_of is None:
                 break
-            more.append(raw)
+            more.append(part_of)
         text = joined(text, more)
     return text.decode("utf-8", "replace")
