@@ -80,11 +80,18 @@ def set_name(plan: Plan, service: Service, name: str) -> Fix:
         if repair is not None and repair.name == name and not decides.packed
         else (),
         caveats=(
-            "Start it anew with `docker compose up -d --force-recreate`: a restart keeps the old environment.",
+            anew(service),
             *((words.NAME_VARIABLE,) if found.setting is None else ()),
         ),
         verify=("`lkdoctor check .` finds nothing; `worker registered` in the server's log shows the new name.",),
     )
+
+
+def anew(service: Service) -> str:
+    """How a changed environment gets into the worker: a program that no Compose file starts reads it at its start."""
+    if service.get("service") is None:
+        return "Start the worker anew: it reads its environment when it starts."
+    return "Start it anew with `docker compose up -d --force-recreate`: a restart keeps the old environment."
 
 
 def called(services: Iterable[Service]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lkdoctor.dispatch.addresses import host_of, is_loopback
 from lkdoctor.dispatch.plan import Plan
@@ -105,13 +105,14 @@ def _named(group: list[Service]) -> str:
 
 
 def _values(workers: list[Service], held: set[str]) -> Iterator[Finding]:
+    unfilled: dict[
+        tuple[object, ...], list[tuple[Setting, list[Service]]]
+    ] = {}  # a template left as it is, is one fault
     for name in THREE:
         for found, group in _together(workers, f"env.{name}"):
-            one = group[0]
             if not _real(found, held):
-                what = "is empty" if not found.value else "is still a placeholder"
-                told = f"{_named(group)} {'has' if len(group) == 1 else 'have'} {name}, which {what} ({found.where})"
-                yield _finding(one, found, told, f"Set {name} in {found.where}.")
+                same = (found.file, bool(found.value), *(id(one) for one in group))
+                unfilled.setdefault(same, []).append((found, group))
                 continue
             if name != URL or not is_loopback(host_of(found.value)):
                 continue
@@ -124,6 +125,18 @@ def _values(workers: list[Service], held: set[str]) -> Iterator[Finding]:
                         "the container itself",
                         "Use the name of the server's service (`ws://livekit:7880`), or an address that the container can reach.",
                     )
+    for parts in unfilled.values():
+        (found, group), more = parts[0], [one for one, _ in parts[1:]]
+        all_of = [found, *more]
+        what = (
+            ("is still a placeholder" if not more else "are still placeholders")
+            if found.value
+            else ("is empty" if not more else "are empty")
+        )
+        names = words.listed(one.key.removeprefix("env.") for one in all_of)
+        places = ", ".join(one.where for one in all_of)
+        told = f"{_named(group)} {'has' if len(group) == 1 else 'have'} {names}, which {what} ({places})"
+        yield _finding(group[0], found, told, f"Set {names} in {places}.", more=more)
 
 
 def _has_own_network(one: Service) -> bool:
@@ -162,7 +175,7 @@ def _against_server(one: Service, plan: Plan, held: set[str]) -> Iterator[Findin
             key,
             f"{_named([one])} has an API key ({key.where}) that {server.keys[0].file} does not hold",
             f"Use a key of {server.keys[0].file}, or add this one under its `keys`.",
-            more=server.keys[0],
+            more=server.keys[:1],
             confidence=Confidence.MEDIUM,  # the server may have keys of another file
         )
     elif secret is not None and _real(secret, held) and secret.value != pairs[key.value].value:
@@ -172,7 +185,7 @@ def _against_server(one: Service, plan: Plan, held: set[str]) -> Iterator[Findin
             f"{_named([one])} has another API secret ({secret.where}) than {server.keys[0].file} holds for its key "
             f"({pairs[key.value].where})",
             f"Write the same secret in {secret.where} and in {pairs[key.value].where}.",
-            more=pairs[key.value],
+            more=(pairs[key.value],),
         )
 
 
@@ -204,7 +217,7 @@ def _two_secrets(workers: list[Service], held: set[str], plan: Plan) -> Iterator
                 f"{_named([one])} has another API secret ({secret.where}) than service {other[0].name} "
                 f"({other[1].where}) for the same key",
                 "Write one secret in both places: one of the two workers is refused.",
-                more=other[1],
+                more=(other[1],),
             )
 
 
@@ -221,7 +234,7 @@ def _finding(
     *,
     severity: Severity = Severity.ERROR,
     confidence: Confidence = Confidence.HIGH,
-    more: Setting | None = None,
+    more: Iterable[Setting] = (),
 ) -> Finding:
     return Finding(
         WORKER_ENV,
@@ -230,14 +243,12 @@ def _finding(
         severity,
         confidence,
         {"service": one.name, "key": at.key.removeprefix("env."), "file": at.file, "line": at.line},
-        (at.place,) if more is None else (at.place, more.place),
+        tuple(setting.place for setting in (at, *more)),
         (
             Fix(
                 "Correct the worker's environment",
                 steps=(step,),
-                caveats=(
-                    "Start it anew with `docker compose up -d --force-recreate`: a restart keeps the old environment.",
-                ),
+                caveats=(_plan.anew(one),),
                 verify=("The worker prints `registered worker`.",),
             ),
         ),
