@@ -315,3 +315,9 @@ def test_generated_files_are_current() -> None:
         timeout=120,
     )
     assert ran.returncode == 0, f"run python docs/generate.py:\n{ran.stdout}{ran.stderr}"
+
+
+def test_a_worker_that_does_not_answer_is_told_once() -> None:
+    ran = call("workers", "--worker-url", "http://127.0.0.1:1")
+    assert ran.exit_code == 2
+    assert ran.output.count("nothing listens there") == 1
