@@ -105,6 +105,7 @@ def write_token(token: Token) -> str:
         "padded": token.padded,
         "checked_with": token.checked_with,
         "read_at": token.read_at,
+        **({"checked_in": token.checked_in} if token.checked_in else {}),
         "server_version": token.server_version,
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
@@ -288,15 +289,16 @@ def _from_case(stored: dict[str, Any], source: str, read_at: float) -> Token:
         printable(str(stored.get("name") or source)),
         Place(source, None, ""),
         length if isinstance(length, int) else 0,
-        printable(str(stored.get("malformed") or "")),
-        _masked(stored["header"]) if isinstance(stored.get("header"), dict) else {},
-        _masked(stored["claims"]) if isinstance(stored.get("claims"), dict) else {},
-        next((word for word in words if word == signature), "unknown"),
-        at if isinstance(at, (int, float)) else read_at,
-        stored.get("signed") is not False,
-        stored.get("padded") is True,
-        printable(str(stored.get("checked_with") or "")),
-        printable(str(stored.get("server_version") or "")),
+        malformed=printable(str(stored.get("malformed") or "")),
+        header=_masked(stored["header"]) if isinstance(stored.get("header"), dict) else {},
+        claims=_masked(stored["claims"]) if isinstance(stored.get("claims"), dict) else {},
+        signature=next((word for word in words if word == signature), "unknown"),
+        read_at=at if isinstance(at, (int, float)) else read_at,
+        signed=stored.get("signed") is not False,
+        padded=stored.get("padded") is True,
+        checked_with=printable(str(stored.get("checked_with") or "")),
+        checked_in=printable(str(stored.get("checked_in") or "")),
+        server_version=printable(str(stored.get("server_version") or "")),
     )
 
 

@@ -152,6 +152,7 @@ def test_secrets_in_claims_are_masked_and_stay_comparable() -> None:
 def test_a_case_keeps_all_that_the_checks_need(tmp_path: Path) -> None:
     """`write_token` and `read_token_file` give the same facts, twice over, without the token."""
     token = read(signed(metadata="sesame", roomConfig={"agents": [{"agentName": "a", "metadata": "m"}]}))
+    token.checked_with, token.checked_in, token.server_version = "devkey", "livekit.yaml:3", "1.11.0"
     text = write_token(token)
     assert "sesame" not in text
     assert GOOD not in text
@@ -160,6 +161,7 @@ def test_a_case_keeps_all_that_the_checks_need(tmp_path: Path) -> None:
     read_token_file(text, "token-1.json", gathered)
     (again,) = gathered.tokens
     assert write_token(again) == text
+    assert (again.checked_with, again.checked_in, again.server_version) == ("devkey", "livekit.yaml:3", "1.11.0")
     assert token_rules.fate(again, "1.13.5") == token_rules.fate(token, "1.13.5")
     assert all(again.at(claim) in gathered.quotes for claim in ("", "header", "video", "metadata"))
 
