@@ -105,9 +105,8 @@ def _named(group: list[Service]) -> str:
 
 
 def _values(workers: list[Service], held: set[str]) -> Iterator[Finding]:
-    unfilled: dict[
-        tuple[object, ...], list[tuple[Setting, list[Service]]]
-    ] = {}  # a template left as it is, is one fault
+    # A template that was left as it is, is one fault.
+    unfilled: dict[tuple[object, ...], list[tuple[Setting, list[Service]]]] = {}
     for name in THREE:
         for found, group in _together(workers, f"env.{name}"):
             if not _real(found, held):
@@ -128,11 +127,10 @@ def _values(workers: list[Service], held: set[str]) -> Iterator[Finding]:
     for parts in unfilled.values():
         (found, group), more = parts[0], [one for one, _ in parts[1:]]
         all_of = [found, *more]
-        what = (
-            ("is still a placeholder" if not more else "are still placeholders")
-            if found.value
-            else ("is empty" if not more else "are empty")
-        )
+        if found.value:
+            what = "are still placeholders" if more else "is still a placeholder"
+        else:
+            what = "are empty" if more else "is empty"
         names = words.listed(one.key.removeprefix("env.") for one in all_of)
         places = ", ".join(one.where for one in all_of)
         told = f"{_named(group)} {'has' if len(group) == 1 else 'have'} {names}, which {what} ({places})"
