@@ -196,7 +196,8 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
         return await lkdoctor("check", "--watch", "60", url=server.ws_url, cwd=tmp_path, meanwhile=press, json_=False)
 
     ran = play(tmp_path, ("inbound-agent",), act)
-    assert ran.status == 130
+    # Where the second one comes while the process ends already, it dies of it: a shell says 130 of both.
+    assert ran.status in {130, -signal.SIGINT}
     assert ran.seconds < 20
 
 
