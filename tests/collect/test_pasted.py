@@ -37,23 +37,26 @@ def _between_fields(line: bytes) -> list[bytes]:
     return [*parts, line[start:]]
 
 
+def _read_alike(whole: bytes, broken: bytes, folder: Path) -> None:
+    (folder / "whole.log").write_bytes(whole)
+    (folder / "broken.log").write_bytes(broken)
+    expected, _ = read(folder / "whole.log")
+    for chunk in (1 << 20, 61):
+        found, logs = read(folder / "broken.log", chunk_bytes=chunk)
+        # The first and the last record are known by their time alone where they are of no interest.
+        assert [one for one in said(found) if one[0] is not What.ANY_LINE] == [
+            one for one in said(expected) if one[0] is not What.ANY_LINE
+        ]
+        assert not logs.notes[0].skipped
+
+
 @pytest.mark.parametrize("broken", [_before_the_fields, _between_fields])
 @pytest.mark.parametrize("case", CONSOLE)
 def test_a_broken_record_is_read_whole(case: str, broken: Callable[[bytes], list[bytes]], tmp_path: Path) -> None:
     log = recorded(case)
-    lines = log.splitlines()
-    (tmp_path / "whole.log").write_bytes(log)
-    pieces = [broken(line) for line in lines]
+    pieces = [broken(line) for line in log.splitlines()]
     assert any(len(one) > 1 for one in pieces)
-    (tmp_path / "broken.log").write_bytes(b"".join(b"\n  ".join(one) + b"\n" for one in pieces))
-    whole, _ = read(tmp_path / "whole.log")
-    for chunk in (1 << 20, 61):
-        again, logs = read(tmp_path / "broken.log", chunk_bytes=chunk)
-        # The first and the last record are known by their time alone where they are of no interest.
-        assert [one for one in said(again) if one[0] is not What.ANY_LINE] == [
-            one for one in said(whole) if one[0] is not What.ANY_LINE
-        ]
-        assert not logs.notes[0].skipped
+    _read_alike(log, b"".join(b"\n  ".join(one) + b"\n" for one in pieces), tmp_path)
 
 
 @pytest.mark.parametrize("again", [b"", b"livekit-1  | "])
@@ -63,16 +66,9 @@ def test_so_is_one_of_compose(case: str, broken: Callable[[bytes], list[bytes]],
     """Its name stands before the first line of a record, or was put before each; other services speak in between."""
     other = b"worker-1   | nothing of the server\n"
     pieces = [broken(line) for line in recorded(case).splitlines()]
-    (tmp_path / "whole.log").write_bytes(b"".join(b"livekit-1  | " + b" ".join(one) + b"\n" + other for one in pieces))
+    whole = b"".join(b"livekit-1  | " + b" ".join(one) + b"\n" + other for one in pieces)
     text = b"".join(b"livekit-1  | " + (b"\n" + again).join(one) + b"\n" + other for one in pieces)
-    (tmp_path / "broken.log").write_bytes(text)
-    whole, _ = read(tmp_path / "whole.log")
-    for chunk in (1 << 20, 61):
-        found, logs = read(tmp_path / "broken.log", chunk_bytes=chunk)
-        assert [one for one in said(found) if one[0] is not What.ANY_LINE] == [
-            one for one in said(whole) if one[0] is not What.ANY_LINE
-        ]
-        assert not logs.notes[0].skipped
+    _read_alike(whole, text, tmp_path)
 
 
 @pytest.mark.parametrize("prefix", [b"", b"livekit-1  | "])

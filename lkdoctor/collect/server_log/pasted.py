@@ -7,8 +7,11 @@ stood there is not known, and a name with or without it is another name.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
+
+from lkdoctor.collect.server_log.salvage import structure
 
 MOST_LINES: Final = 60
 LONGEST: Final = 16 * 1024
@@ -35,19 +38,5 @@ def joined(record: bytes, rest: Sequence[bytes]) -> bytes:
 
 def _open(text: bytes) -> bool:
     """Is a brace of `text` still open, and no text within quotes?"""
-    depth, quoted, escaped = 0, False, False
-    for byte in text[text.find(b"{") :]:
-        if quoted:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                quoted = False
-        elif byte == 0x22:
-            quoted = True
-        elif byte == 0x7B:
-            depth += 1
-        elif byte == 0x7D:
-            depth -= 1
-    return depth > 0 and not quoted
+    seen = Counter(byte for _, byte in structure(text[text.find(b"{") :]))
+    return seen[0x7B] > seen[0x7D] and seen[0x22] % 2 == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -32,6 +33,21 @@ def lenient_fields(body: bytes) -> Fields:
     return Fields(**good)
 
 
+def structure(body: bytes) -> Iterator[tuple[int, int]]:
+    """Where in a piece of JSON which byte stands, of all that is not within a text; the quotes of a text are among them."""
+    in_text = escaped = False
+    for index, byte in enumerate(body):
+        if escaped:
+            escaped = False
+        elif in_text and byte == 0x5C:
+            escaped = True
+        elif byte == 0x22:
+            in_text = not in_text
+            yield index, byte
+        elif not in_text:
+            yield index, byte
+
+
 def whole_members(body: bytes) -> bytes:
     """A JSON object that breaks off, closed after its last whole member; empty when nothing of it is whole.
 
@@ -39,18 +55,8 @@ def whole_members(body: bytes) -> bytes:
     """
     stack: list[int] = []
     cut, closers = 0, b""
-    in_text = escaped = False
-    for index, byte in enumerate(body):
-        if in_text:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_text = False
-        elif byte == 0x22:
-            in_text = True
-        elif byte == 0x7B:
+    for index, byte in structure(body):
+        if byte == 0x7B:
             stack.append(0x7D)
         elif byte == 0x5B:
             stack.append(0x5D)
